@@ -1,0 +1,49 @@
+# Everything runs from .venv, made here. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/requirements-dev.installed
+EMBEDDED := $(BIN)/python -m config.embedded
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##/\1 \t/p' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## run the product on two sandbox CRMs and print the address and the logins (PORT=8000)
+	@$(BIN)/python -m config.demo
+
+test: $(READY)  ## run all tests (ARGS="tests/alerts -k no_activity" for some)
+	@.ci/packages test
+	@$(BIN)/python -m config.translations compile
+	@$(EMBEDDED) sh -c '$(BIN)/python manage.py collectstatic --no-input --verbosity=0 && exec $(BIN)/pytest $(ARGS)'
+
+check: $(READY)  ## format, lint, types, import contracts, migrations, translations
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/python -m config.translations check
+	@$(EMBEDDED) $(MAKE) --no-print-directory check-settings
+
+# What needs settings, and settings need services.
+check-settings:
+	$(BIN)/mypy .
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --database default
+
+bench: $(READY)  ## measure, and print one JSON line for each figure (PERFORMANCE in docs)
+	@$(EMBEDDED) --folder .vigie/bench --durable $(BIN)/python -m bench $(ARGS)
+
+run: $(READY)  ## the web server alone, with the environment's own services
+	@$(BIN)/gunicorn config.wsgi
+
+worker: $(READY)  ## the worker and its clock, with the environment's own services
+	@$(BIN)/celery --app=config worker --beat --loglevel=INFO
+
+# pip checks every file against its hash. The stamp is the last step, so an interrupted installation is done again.
+$(READY): requirements-dev.txt
+	@.ci/packages venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vigie: Python 3.11 or newer is needed (PYTHON=python3.x)")'
+	@echo "Installing Python packages into .venv (about a minute, once) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+.PHONY: help demo test check check-settings bench run worker

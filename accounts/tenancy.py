@@ -1,0 +1,108 @@
+"""The walls between organisations (docs/adr/0002): walk from an organisation, row level security, keys that carry it.
+
+Tables without a policy, because they are read before an organisation is known:
+- accounts: User, Organisation, Membership (they say which organisation it is)
+- django's sessions, axes' login attempts, content types and migrations (nothing of a tenant in them)
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection, models, transaction
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+from accounts.models import Organisation
+
+UNWALLED = {"accounts.User", "accounts.Organisation", "accounts.Membership"}
+
+
+class TenantModel(models.Model):
+    """A row of one organisation. Every table of this kind is walled by `Wall` in the migration that creates it."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="%(class)ss", db_index=False)
+
+    class Meta:
+        abstract = True
+
+
+def TenantKey(to: str, **options: Any) -> models.ForeignKey[Any, Any]:
+    """A foreign key inside one organisation: `Wall` makes the constraint, which carries the organisation."""
+    options.setdefault("on_delete", models.CASCADE)
+    return models.ForeignKey(to, db_constraint=False, **options)
+
+
+@contextmanager
+def tenant(organisation: Organisation | int) -> Iterator[None]:
+    """A transaction that sees the rows of one organisation; afterwards, inside another's, that other's again."""
+    pk = organisation if isinstance(organisation, int) else organisation.pk
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('app.org_id', true), set_config('app.org_id', %s, true)", [str(pk)])
+        previous = cursor.fetchone()[0] or ""
+        yield
+        if not connection.needs_rollback:  # a rollback restores it by itself
+            cursor.execute("SELECT set_config('app.org_id', %s, true)", [previous])
+
+
+class Wall(Operation):
+    """Migration operation: row level security (enabled, forced), unique (organisation, id), and for each `TenantKey`
+    of the model a foreign key (organisation, key) so that no row can point across."""
+
+    reduces_to_sql = True
+    reversible = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        return type(self).__name__, [self.name], {}
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Nothing that Django's model state knows of changes."""
+
+    def database_forwards(
+        self, app_label: str, editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        model = to_state.apps.get_model(app_label, self.name)
+        table = model._meta.db_table
+        editor.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        editor.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        # The sub-select makes it one look-up a statement instead of one a row.
+        mine = "organisation_id = (SELECT NULLIF(current_setting('app.org_id', true), '')::bigint)"
+        editor.execute(f"CREATE POLICY {table}_tenant ON {table} USING ({mine}) WITH CHECK ({mine})")
+        editor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_org_id_key UNIQUE (organisation_id, id)")
+        for field in model._meta.local_fields:
+            if isinstance(field, models.ForeignKey) and not field.db_constraint:
+                self._key(editor, table, field)
+
+    @staticmethod
+    def _key(editor: BaseDatabaseSchemaEditor, table: str, field: Any) -> None:
+        column, target = field.column, field.related_model._meta.db_table
+        # A vanished target empties the reference, never the organisation.
+        action = "CASCADE" if field.remote_field.on_delete is models.CASCADE else f"SET NULL ({column})"
+        editor.execute(
+            f"ALTER TABLE {table} ADD CONSTRAINT {table}_{column}_org_fk FOREIGN KEY (organisation_id, {column}) "
+            f"REFERENCES {target} (organisation_id, id) ON DELETE {action} DEFERRABLE INITIALLY DEFERRED"
+        )
+
+    def database_backwards(
+        self, app_label: str, editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        model = from_state.apps.get_model(app_label, self.name)
+        table = model._meta.db_table
+        for field in model._meta.local_fields:
+            if isinstance(field, models.ForeignKey) and not field.db_constraint:
+                editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_{field.column}_org_fk")
+        editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_org_id_key")
+        editor.execute(f"DROP POLICY {table}_tenant ON {table}")
+        editor.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+        editor.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+    def describe(self) -> str:
+        return f"Wall {self.name} off by organisation"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"wall_{self.name.lower()}"

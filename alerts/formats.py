@@ -1,0 +1,83 @@
+"""Money, numbers, dates and distances in time as the reader's language writes them (Babel)."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_skeleton, format_time, format_timedelta
+from babel.lists import format_list
+from babel.numbers import format_currency, format_decimal, get_currency_precision, is_currency
+from django.utils.translation import get_language, gettext, ngettext
+
+LOCALES = {"en": Locale.parse("en_GB"), "fr": Locale.parse("fr_FR")}
+
+
+def active_locale() -> Locale:
+    return LOCALES.get((get_language() or "en")[:2], LOCALES["en"])
+
+
+def money(amount: Decimal | int, currency: str) -> str:
+    """An amount in its own currency, without decimals when it is whole. An unknown currency code is shown as it is."""
+    locale = active_locale()
+    if not is_currency(currency):
+        return f"{number(amount)} {currency}".strip()
+    whole = amount == int(amount)
+    digits = 0 if whole else get_currency_precision(currency)
+    pattern = locale.currency_formats["standard"].pattern.split(";")[0]
+    pattern = pattern.replace(".00", "." + "0" * digits if digits else "")
+    return format_currency(amount, currency, format=pattern, locale=locale, currency_digits=False)
+
+
+def number(value: Decimal | int | float) -> str:
+    return format_decimal(value, locale=active_locale())
+
+
+def day(value: date, today: date | None = None) -> str:
+    """A calendar day; the year is left out when it is that of `today`."""
+    skeleton = "MMMd" if today and value.year == today.year else "yMMMd"
+    return format_skeleton(skeleton, value, locale=active_locale())
+
+
+def long_day(value: date) -> str:
+    return format_date(value, format="full", locale=active_locale())
+
+
+def moment(value: datetime, zone: ZoneInfo, today: date | None = None) -> str:
+    """A day and a time of day in the organisation's zone."""
+    local = value.astimezone(zone)
+    return f"{day(local.date(), today)}, {format_time(local, 'short', locale=active_locale())}"
+
+
+def days(count: int) -> str:
+    return ngettext("%(count)s day", "%(count)s days", count) % {"count": number(count)}
+
+
+def days_apart(value: date, today: date) -> str:
+    """How far a day is from today: "yesterday", "9 days ago", "3 weeks ago", "in 2 months"."""
+    distance = (value - today).days
+    match distance:
+        case 0:
+            return gettext("today")
+        case -1:
+            return gettext("yesterday")
+        case 1:
+            return gettext("tomorrow")
+    # Days up to two weeks, weeks up to two months, months up to two years.
+    delta = timedelta(days=distance)
+    return format_timedelta(delta, granularity="day", threshold=2, add_direction=True, locale=active_locale())
+
+
+def time_apart(value: datetime, now: datetime) -> str:
+    """How long ago a moment was: "just now", "4 minutes ago", "2 hours ago"."""
+    delta = value - now
+    if abs(delta) < timedelta(minutes=1):
+        return gettext("just now")
+    return format_timedelta(
+        delta, granularity="minute", threshold=1, add_direction=True, format="short", locale=active_locale()
+    )
+
+
+def join(parts: list[str]) -> str:
+    """ "A, B and C" in the reader's language."""
+    return format_list(parts, locale=active_locale()) if parts else ""

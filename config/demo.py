@@ -1,0 +1,128 @@
+"""`make demo`: two companies, one on each CRM of the sandbox, watched by the real product on this machine.
+
+PORT chooses the port of the pages (8000), SANDBOX_PORT that of the sandbox (a free one). Nothing is preloaded: the
+deals come over HTTP from the sandbox while one looks on. With `--without-sandbox` no CRM answers, and the pages say so.
+Addresses, logins and tokens are also written to `.vigie/demo.json`. Data stays in `.vigie/demo`: delete it to begin
+anew.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from config import embedded
+from config.supervisor import Stop, Supervisor, stop_on_signals
+
+FOLDER = embedded.ROOT / ".vigie/demo"
+SUMMARY = embedded.ROOT / ".vigie/demo.json"
+TOKENS = {"pipedrive": "demo-pipedrive-token", "hubspot": "demo-hubspot-token"}
+START_SECONDS = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m config.demo", description="Run the demo on this machine.")
+    parser.add_argument("--without-sandbox", action="store_true", help="see what the pages say when a CRM is down")
+    arguments = parser.parse_args()
+    os.chdir(embedded.ROOT)
+    stop_on_signals()
+    try:
+        run(with_sandbox=not arguments.without_sandbox)
+    except embedded.EmbeddedError as error:
+        sys.exit(f"vigie: {error}")
+    except Stop:
+        say("Stopped.")
+    return 0
+
+
+def run(*, with_sandbox: bool) -> None:
+    if embedded.in_use(FOLDER):
+        raise embedded.EmbeddedError("The demo is running already.")
+    port, sandbox_port = embedded.choose_port("PORT", 8000), embedded.choose_port("SANDBOX_PORT")
+    url, sandbox = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
+    SUMMARY.unlink(missing_ok=True)
+    say("Starting PostgreSQL and Valkey …")
+    with embedded.services(FOLDER) as variables, Supervisor(FOLDER) as supervisor:
+        environ = os.environ | variables
+        environ |= {"PIPEDRIVE_API_URL": f"{sandbox}/pipedrive", "HUBSPOT_API_URL": f"{sandbox}/hubspot"}
+        owner = environ.pop("DATABASE_OWNER_URL", "")  # for `migrate` alone: web and worker own nothing
+
+        say("Setting up the database …")
+        python("manage.py", "migrate", "--verbosity=0", environ=environ | {"DATABASE_OWNER_URL": owner})
+        python("-m", "config.translations", "compile", environ=environ)
+        python("manage.py", "collectstatic", "--no-input", "--verbosity=0", environ=environ)
+
+        say("Starting the sandbox CRMs, the pages and the worker …")
+        commands = {
+            "sandbox": ["crm_sandbox", f"--port={sandbox_port}"],
+            "web": ["gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}"],
+            "worker": ["celery", "--app=config", "worker", "--concurrency=2", "--loglevel=INFO"],
+            "beat": ["celery", "--app=config", "beat", f"--schedule={FOLDER / 'beat'}", "--pidfile="],
+        }
+        if not with_sandbox:
+            del commands["sandbox"]
+        for name, command in commands.items():
+            supervisor.start(name, [sys.executable, "-m", *command], environ)
+        if with_sandbox:
+            wait_for_port(supervisor, "sandbox", sandbox_port)
+        wait_for_port(supervisor, "web", port)
+
+        tokens = [f"--{provider}-token={token}" for provider, token in TOKENS.items()]
+        organisations = json.loads(python("manage.py", "create_demo", *tokens, environ=environ))
+        summary = {
+            "url": url,
+            "sandbox": {"url": sandbox, **{f"{provider}_token": token for provider, token in TOKENS.items()}},
+            "organisations": organisations,
+        }
+        with embedded.open_private(SUMMARY) as file:
+            json.dump(summary, file, ensure_ascii=False, indent=2)
+        introduce(summary)
+        while True:
+            name, code = supervisor.wait_for_an_end()
+            say(f"The {name} process ended with code {code}, see {supervisor.log(name)}.")
+            if name == "web":
+                sys.exit(1)
+
+
+def python(*arguments: str, environ: Mapping[str, str]) -> str:
+    """Run a step to its end and return what it printed; a failed one ends the demo with its last line."""
+    result = subprocess.run(
+        [sys.executable, *arguments], env=environ, capture_output=True, text=True, start_new_session=True
+    )
+    if result.returncode:
+        raise embedded.EmbeddedError(f"{' '.join(arguments[:2])} failed:\n{result.stderr.strip()}")
+    return result.stdout
+
+
+def wait_for_port(supervisor: Supervisor, name: str, port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if supervisor.has_ended(name) or time.monotonic() > deadline:
+                raise embedded.EmbeddedError(f"The {name} did not start, see {supervisor.log(name)}.") from None
+        time.sleep(0.1)
+
+
+def introduce(summary: Mapping[str, Any]) -> None:
+    say(f"\n  {summary['url']}\n")
+    for organisation in summary["organisations"]:
+        say(f"  {organisation['name']}, on {organisation['provider'].title()}")
+        for login in organisation["logins"]:
+            say(f"    {login['role']:8} {login['email']:32} {login['password']}")
+    say(f"\n  Also in {SUMMARY.relative_to(embedded.ROOT)}. Ctrl-C stops everything; the data stays for the next time.")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

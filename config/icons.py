@@ -1,0 +1,42 @@
+"""One sprite of the icons in use, from the `lucide` package: built once per process, served under its content hash."""
+
+import hashlib
+from functools import cache
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.gzip import gzip_page
+from lucide.templatetags.lucide import lucide
+
+ICONS = frozenset(
+    """
+    arrow-down arrow-left arrow-up ban banknote-x bell building-2 calendar-check calendar-clock calendar-x
+    check chevron-down chevron-left chevron-right circle-alert circle-check circle-dashed circle-question-mark circle-x
+    clock-alert crown external-link git-commit-horizontal history hourglass info key-round languages layout-list lock
+    log-out mail message-square monitor moon pencil phone phone-missed phone-off plug refresh-cw search shield-check sun
+    triangle-alert unplug user-round users users-round x
+    """.split()  # noqa: SIM905
+)
+
+
+@cache
+def sprite() -> bytes:
+    """An SVG with one symbol an icon; a name that lucide does not know raises."""
+    symbols = (
+        f'<symbol id="{name}" viewBox="0 0 24 24">{lucide(name).partition(">")[2].removesuffix("</svg>")}</symbol>'
+        for name in sorted(ICONS)
+    )
+    return f'<svg xmlns="http://www.w3.org/2000/svg">{"".join(symbols)}</svg>'.encode()
+
+
+@cache
+def digest() -> str:
+    return hashlib.sha256(sprite()).hexdigest()[:12]
+
+
+@login_not_required
+@cache_control(public=True, max_age=31_536_000, immutable=True)
+@gzip_page
+def icons(request: HttpRequest, version: str) -> HttpResponse:
+    return HttpResponse(sprite(), content_type="image/svg+xml")

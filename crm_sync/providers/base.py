@@ -1,0 +1,158 @@
+"""What a CRM can be asked, and the words for what it answers.
+
+A provider reads and nothing else: it knows neither Django nor the database. Its answers are the records of
+`deals.records`; its failures are the `CrmError`s below, whose `code` the pages turn into a sentence.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from deals.records import Batch
+
+
+class CrmError(Exception):
+    """A failure that the user can be told by its `code`. The text is for logs; it never holds a token."""
+
+    code = "crm_error"
+
+
+class TokenRefused(CrmError):
+    """The CRM does not know the token, or not any more."""
+
+    code = "token_refused"
+
+
+class MissingPermission(CrmError):
+    """The token is valid but may not read `what` (a path); `scopes` are those that the CRM says are missing."""
+
+    code = "missing_permission"
+
+    def __init__(self, text: str = "", *, what: str = "", scopes: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.what, self.scopes = what, scopes
+
+
+class RateLimited(CrmError):
+    """Too many requests, and waiting would take longer than one request may. `retry_after` in seconds, if told.
+
+    `daily`: the budget of the whole day is spent (code `daily_limit`); asking again before it resets is useless.
+    """
+
+    def __init__(self, text: str = "", *, retry_after: float | None = None, daily: bool = False) -> None:
+        super().__init__(text)
+        self.retry_after, self.daily = retry_after, daily
+        self.code = "daily_limit" if daily else "rate_limited"
+
+
+class CrmDown(CrmError):
+    """No connection, no answer in time, or a server error, several times in a row."""
+
+    code = "crm_down"
+
+
+class UnexpectedAnswer(CrmError):
+    """Not what the CRM documents: a redirect, HTML, broken or foreign JSON. `status` is that of the answer, if any."""
+
+    code = "unexpected_answer"
+
+    def __init__(self, text: str = "", *, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The CRM account that a token opens. `link_base` + a deal's id is the address of that deal in the CRM."""
+
+    account_id: str
+    name: str
+    link_base: str
+    time_zone: str
+    currency: str
+
+    def deal_link(self, external_id: str) -> str:
+        return self.link_base + external_id
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a stream. `cursor` is opaque text for the next one, None at the end.
+
+    `count` is the number of CRM records read, `high_water` the latest time of change among them (UTC).
+    """
+
+    batch: Batch
+    cursor: str | None
+    count: int
+    high_water: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of the CRM's contacts that an admin may choose to hold the role or the job title."""
+
+    key: str
+    label: str
+    use: Literal["role", "title"]
+
+
+class Provider(ABC):
+    """One account of one CRM, through one token. Every verb may raise a `CrmError`.
+
+    `role_field`, `title_field`: keys of `fields()`, where the CRM has no role or title of its own.
+    `time_zone`, `currency`: those of the account (`identify()`), for dates and amounts that the CRM gives without.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    streams: ClassVar[tuple[str, ...]]  # in the order of the first sync
+    # Streams read whole, or dear for what they tell: a pull may leave them out and ask them, say, once an hour.
+    hourly: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def __init__(
+        self,
+        token: str,
+        base_url: str,
+        *,
+        role_field: str = "",
+        title_field: str = "",
+        time_zone: str = "UTC",
+        currency: str = "",
+        timeout: tuple[float, float] = (5, 30),
+    ) -> None: ...
+
+    @abstractmethod
+    def identify(self) -> Account:
+        """Whose token this is; also tells whether it may read what cannot be done without."""
+
+    @abstractmethod
+    def read(self, stream: str, cursor: str | None, since: datetime | None, until: datetime) -> Page:
+        """One page of a stream: everything when `since` is None, else what changed in [since, until] and after.
+
+        `since` and `until` (aware) must stay the same from the first page of a pass to its last. What changes during
+        a pass may be missed by it: the next one starts at this one's beginning, less an overlap.
+        """
+
+    def fields(self) -> list[Field]:
+        return []
+
+
+# A step is one request's address and its fixed parameters; some streams need several steps, one after the other.
+Step = tuple[str, Mapping[str, Any]]
+
+
+def unpack(cursor: str | None) -> tuple[int, str]:
+    """The step, and the CRM's own cursor within it ("" at its beginning)."""
+    step, _, position = (cursor or "0:").partition(":")
+    return int(step), position
+
+
+def pack(step: int, position: str | None, steps: int) -> str | None:
+    """The cursor after a page of `step`, of which the CRM says that it goes on at `position`."""
+    if position:
+        return f"{step}:{position}"
+    return f"{step + 1}:" if step + 1 < steps else None

@@ -1,0 +1,290 @@
+"""Reads HubSpot: lists for a first sync, search for what changed, and associations beside both, in batches."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, ClassVar
+
+from crm_sync.providers.base import Account, MissingPermission, Page, Provider, Step, UnexpectedAnswer, pack, unpack
+from crm_sync.providers.http import Api, TokenHeader
+from crm_sync.providers.hubspot import mapping
+from crm_sync.providers.hubspot.mapping import Association
+from crm_sync.providers.values import currency, identifier, instant, items, text, zone
+from deals.records import Batch, DealRecord, RoleRecord, Status
+
+Json = Mapping[str, Any]
+
+VERSION = "2026-09"
+ACTIVITIES = ("calls", "emails", "meetings", "communications")
+# What tells that a record changed; the same for all kinds but one.
+MODIFIED = {"contacts": "lastmodifieddate"}
+COMMON = ("hs_timestamp", "hubspot_owner_id", "hs_createdate", "hs_lastmodifieddate")
+PROPERTIES = {
+    "companies": ("name", "domain", "hs_lastmodifieddate"),
+    "contacts": (
+        "email",
+        "hs_additional_emails",
+        "firstname",
+        "lastname",
+        "jobtitle",
+        "hs_buying_role",
+        "associatedcompanyid",
+        "lastmodifieddate",
+    ),
+    "deals": (
+        "dealname",
+        "amount",
+        "deal_currency_code",
+        "closedate",
+        "createdate",
+        "pipeline",
+        "dealstage",
+        "hubspot_owner_id",
+        "hs_is_closed",
+        "hs_is_closed_won",
+        "hs_lastmodifieddate",
+        "hs_v2_date_entered_current_stage",
+    ),
+    "calls": (*COMMON, "hs_call_title", "hs_call_status", "hs_call_disposition", "hs_call_duration"),
+    "emails": (
+        *COMMON,
+        "hs_email_subject",
+        "hs_email_direction",
+        "hs_email_status",
+        "hs_email_from_email",
+        "hs_email_to_email",
+        "hs_email_cc_email",
+        "hs_email_bcc_email",
+        "hs_email_headers",
+    ),
+    "meetings": (
+        *COMMON,
+        "hs_meeting_title",
+        "hs_meeting_outcome",
+        "hs_meeting_start_time",
+        "hs_meeting_end_time",
+        "hs_attendee_owner_ids",
+    ),
+    "communications": (*COMMON, "hs_communication_channel_type"),
+}
+
+
+class HubSpot(Provider):
+    name = "hubspot"
+    label = "HubSpot"
+    streams: ClassVar[tuple[str, ...]] = (
+        "owners",
+        "pipelines",
+        "roles",
+        "companies",
+        "contacts",
+        "deals",
+        *ACTIVITIES,
+        "archived",  # nothing in a first sync; in a pull, the deals and activities deleted since
+    )
+    hourly = frozenset({"owners", "pipelines", "roles", "archived"})
+
+    def __init__(
+        self,
+        token: str,
+        base_url: str,
+        *,
+        role_field: str = "",
+        title_field: str = "",
+        time_zone: str = "UTC",
+        currency: str = "",
+        timeout: tuple[float, float] = (5, 30),
+    ) -> None:
+        self.api = Api(base_url, TokenHeader("Authorization", "Bearer ", token), timeout)
+        self._zone, self._currency = zone(time_zone), currency
+
+    def identify(self) -> Account:
+        details = self.api.get(f"/account-info/{VERSION}/details")
+        account_id, domain = identifier(details.get("portalId")), text(details.get("uiDomain"))
+        if not account_id or not re.fullmatch(r"[a-z0-9-]{1,63}\.hubspot\.com", domain):
+            raise UnexpectedAnswer("account-info tells no account", status=200)
+        for kind in ("deals", "contacts"):  # any token opens account-info; without these two there is nothing to watch
+            self.api.get(_objects(kind), {"limit": 1})
+        return Account(
+            account_id=account_id,
+            name=f"HubSpot {account_id}",
+            link_base=f"https://{domain}/contacts/{account_id}/record/0-3/",
+            time_zone=zone(text(details.get("timeZone"))).key,
+            currency=currency(details.get("companyCurrency")),
+        )
+
+    def read(self, stream: str, cursor: str | None, since: datetime | None, until: datetime) -> Page:
+        if stream not in self.streams:
+            raise ValueError(f"HubSpot has no stream {stream}.")
+        if stream == "roles":
+            roles = [RoleRecord(label) for label in dict.fromkeys([*self._buying_roles.values(), *self._deal_labels()])]
+            return Page(Batch(roles=roles), None, len(roles), None)
+        if stream == "archived":
+            return self._archived(cursor, since)
+        if stream in PROPERTIES and since is not None:
+            records, following = self._search(stream, cursor or "0", since, until)
+        else:
+            steps = self._steps(stream)
+            step, position = unpack(cursor)
+            records, following = self._list(*steps[step], position)
+            following = pack(step, following, len(steps))
+        return _page(self._batch(stream, records), following, records)
+
+    def _steps(self, stream: str) -> list[Step]:
+        match stream:
+            case "owners":
+                path = f"/crm/owners/{VERSION}"
+                return [(path, {"limit": 100, "archived": archived}) for archived in ("false", "true")]
+            case "pipelines":
+                return [(f"/crm/pipelines/{VERSION}/deals", {})]
+        return [(_objects(stream), {"limit": 100, "properties": ",".join(PROPERTIES[stream])})]
+
+    def _list(self, path: str, params: Mapping[str, Any], after: str = "") -> tuple[list[Json], str | None]:
+        return _results(self.api.get(path, {**params, "after": after} if after else params), path, after)
+
+    def _search(self, stream: str, last_id: str, since: datetime, until: datetime) -> tuple[list[Json], str | None]:
+        """What changed in the window, by id: a search ends at 10,000 records, and many may share one time of change."""
+        path, modified = f"{_objects(stream)}/search", MODIFIED.get(stream, "hs_lastmodifieddate")
+        filters = [
+            {"propertyName": modified, "operator": "GTE", "value": _milliseconds(since)},
+            {"propertyName": modified, "operator": "LTE", "value": _milliseconds(until)},
+            {"propertyName": "hs_object_id", "operator": "GT", "value": last_id},
+        ]
+        body = {
+            "filterGroups": [{"filters": filters}],
+            "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+            "properties": PROPERTIES[stream],
+            "limit": 200,
+        }
+        records, following = _results(self.api.post(path, body), path)
+        if not records or not following:
+            return records, None
+        reached = text(records[-1]["id"])
+        if reached == last_id:
+            raise UnexpectedAnswer(f"{path}: a page that leads nowhere", status=200)
+        return records, reached
+
+    def _archived(self, cursor: str | None, since: datetime | None) -> Page:
+        """HubSpot lists all that its recycle bin holds; what was put there earlier is left out."""
+        if since is None:
+            return Page(Batch(), None, 0, None)
+        streams = ("deals", *ACTIVITIES)
+        step, position = unpack(cursor)
+        stream = streams[step]
+        params = {"limit": 100, "archived": "true", "properties": ",".join(PROPERTIES[stream])}
+        try:
+            records, following = self._list(_objects(stream), params, position)
+        except MissingPermission:  # told by the stream itself
+            records, following = [], None
+        records = [record for record in records if (instant(record.get("archivedAt")) or since) >= since]
+        if stream == "deals":
+            batch = Batch(deals=[self._deal(record, None, ()) for record in records])
+        else:
+            batch = Batch(activities=[mapping.activity(stream, record) for record in records])
+        return _page(batch, pack(step, following, len(streams)), records)
+
+    def _batch(self, stream: str, records: list[Json]) -> Batch:
+        match stream:
+            case "owners":
+                return Batch(colleagues=[mapping.colleague(record) for record in records])
+            case "pipelines":
+                found = [mapping.pipeline(record) for record in records]
+                return Batch(pipelines=[line for line, _ in found], stages=[one for _, own in found for one in own])
+            case "companies":
+                return Batch(companies=[mapping.company(record) for record in records])
+            case "contacts":
+                return Batch(contacts=[mapping.contact(record, self._buying_roles) for record in records])
+            case "deals":
+                contacts = self._associations("deals", "contacts", records)
+                companies = self._associations("deals", "companies", records)
+                keys = [text(record["id"]) for record in records]
+                pairs = [(contacts.get(key, []), companies.get(key, [])) for key in keys]
+                return Batch(deals=[self._deal(record, *pair) for record, pair in zip(records, pairs, strict=True)])
+            case _:
+                deals = self._associations(stream, "deals", records)
+                others = self._associations(stream, "contacts", records)
+                return Batch(
+                    activities=[
+                        mapping.activity(stream, record, deals.get(key, []), others.get(key, []))
+                        for record in records
+                        for key in (text(record["id"]),)
+                    ]
+                )
+
+    def _deal(self, record: Json, contacts: list[Association] | None, companies: Sequence[Association]) -> DealRecord:
+        statuses = {} if mapping.knows_status(record) else self._stage_statuses
+        return mapping.deal(record, self._zone, contacts, companies, self._currency, statuses)
+
+    def _associations(self, origin: str, target: str, records: list[Json]) -> dict[str, list[Association]]:
+        """By id; a record that has none is absent. HubSpot may give a long list of one record in several answers."""
+        path = f"/crm/associations/{VERSION}/{origin}/{target}/batch/read"
+        inputs = [{"id": text(record["id"])} for record in records]
+        results: list[Json] = []
+        while inputs:
+            answer = items(self.api.post(path, {"inputs": inputs}).get("results"))
+            results += answer
+            asked, inputs = inputs, []
+            for result in answer:
+                source, after = result.get("from"), _after(result)
+                key = identifier(source.get("id")) if isinstance(source, Mapping) else None
+                if key and after:
+                    inputs.append({"id": key, "after": after})
+            if inputs == asked:
+                raise UnexpectedAnswer(f"{path}: a page that leads nowhere", status=200)
+        return mapping.associations(results)
+
+    @cached_property
+    def _buying_roles(self) -> dict[str, str]:
+        """Labels of the buying roles by value; empty where the account lacks the property."""
+        try:
+            found = self.api.get(f"/crm/properties/{VERSION}/contacts/hs_buying_role")
+        except UnexpectedAnswer as error:
+            if error.status != 404:
+                raise
+            return {}
+        options = items(found.get("options"))
+        pairs = [(text(option.get("value"), 200), text(option.get("label"), 200)) for option in options]
+        return {value: label for value, label in pairs if value and label}
+
+    def _deal_labels(self) -> list[str]:
+        """Labels that the account gives to contacts on deals."""
+        path = f"/crm/associations/{VERSION}/deals/contacts/labels"
+        labels = items(self.api.get(path).get("results"))
+        return [label for kind in labels if not mapping.is_own(kind) and (label := text(kind.get("label"), 200))]
+
+    @cached_property
+    def _stage_statuses(self) -> dict[str, Status]:
+        pipelines, _ = self._list(f"/crm/pipelines/{VERSION}/deals", {})
+        stages = [stage for pipeline in pipelines for stage in items(pipeline.get("stages"))]
+        return {text(stage.get("id"), 100): mapping.stage_status(stage) for stage in stages}
+
+
+def _objects(kind: str) -> str:
+    return f"/crm/objects/{VERSION}/{kind}"
+
+
+def _milliseconds(moment: datetime) -> str:
+    return str(int(moment.timestamp() * 1000))
+
+
+def _results(answer: Json, path: str, after: str = "") -> tuple[list[Json], str | None]:
+    records = answer.get("results")
+    if not isinstance(records, list):
+        raise UnexpectedAnswer(f"{path}: no list of records", status=200)
+    if not all(isinstance(record, Mapping) and identifier(record.get("id")) for record in records):
+        raise UnexpectedAnswer(f"{path}: a record without id", status=200)
+    following = _after(answer)
+    if following and following == after:
+        raise UnexpectedAnswer(f"{path}: a page that leads nowhere", status=200)
+    return records, following
+
+
+def _after(answer: Json) -> str | None:
+    paging = answer.get("paging")
+    following = paging.get("next") if isinstance(paging, Mapping) else None
+    return identifier(following.get("after")) if isinstance(following, Mapping) else None
+
+
+def _page(batch: Batch, cursor: str | None, records: list[Json]) -> Page:
+    return Page(batch, cursor, len(records), max(map(mapping.updated, records), default=None))

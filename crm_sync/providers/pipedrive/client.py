@@ -1,0 +1,167 @@
+"""Reads Pipedrive: REST v2, and v1 for users, of whom v2 knows nothing."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, ClassVar
+
+from crm_sync.providers.base import Account, Field, Page, Provider, Step, UnexpectedAnswer, pack, unpack
+from crm_sync.providers.http import Api, TokenHeader
+from crm_sync.providers.pipedrive import mapping
+from crm_sync.providers.values import currency, identifier, instant, items, text, zone
+from deals.records import Batch, RoleRecord
+
+Json = Mapping[str, Any]
+
+LIMIT = 500  # a call costs the same whatever its limit
+DEAL_FIELDS = {"include_fields": "last_incoming_mail_time,last_outgoing_mail_time"}
+
+
+class Pipedrive(Provider):
+    name = "pipedrive"
+    label = "Pipedrive"
+    streams: ClassVar[tuple[str, ...]] = (
+        "users",
+        "pipelines",
+        "stages",
+        "roles",
+        "organizations",
+        "persons",
+        "deals",
+        "archived_deals",  # and, in a pull, the deals deleted in the last 30 days
+        "activities",
+    )
+    hourly = frozenset({"users", "pipelines", "stages", "roles", "archived_deals"})
+
+    def __init__(
+        self,
+        token: str,
+        base_url: str,
+        *,
+        role_field: str = "",
+        title_field: str = "",
+        time_zone: str = "UTC",
+        currency: str = "",
+        timeout: tuple[float, float] = (5, 30),
+    ) -> None:
+        self.api = Api(base_url, TokenHeader("x-api-token", "", token), timeout)
+        self._role_field, self._title_field = role_field, title_field
+
+    def identify(self) -> Account:
+        data = self.api.get("/api/v1/users/me").get("data")
+        me: Json = data if isinstance(data, Mapping) else {}
+        account_id, domain = identifier(me.get("company_id")), text(me.get("company_domain"))
+        if not account_id or not re.fullmatch(r"[a-z0-9-]{1,63}", domain):
+            raise UnexpectedAnswer("users/me tells no company")
+        return Account(
+            account_id=account_id,
+            name=text(me.get("company_name"), 200) or domain,
+            link_base=f"https://{domain}.pipedrive.com/deal/",
+            time_zone=zone(text(me.get("timezone_name"))).key,
+            currency=currency(me.get("default_currency")),
+        )
+
+    def fields(self) -> list[Field]:
+        found = []
+        for field in self._person_fields:
+            key, label, kind = (
+                text(field.get("field_code")),
+                text(field.get("field_name"), 200),
+                field.get("field_type"),
+            )
+            if kind in ("enum", "set") and (field.get("is_custom_field") or key == "label_ids"):
+                found.append(Field(key, label, "role"))
+            elif kind in ("varchar", "text") and (field.get("is_custom_field") or key == "job_title"):
+                found.append(Field(key, label, "title"))
+        return found
+
+    def read(self, stream: str, cursor: str | None, since: datetime | None, until: datetime) -> Page:
+        if stream == "roles":
+            roles = [RoleRecord(label) for label in dict.fromkeys(self._role_options.values())]
+            return Page(Batch(roles=roles), None, len(roles), None)
+        steps = self._steps(stream, since)
+        step, position = unpack(cursor)
+        path, params = steps[step]
+        records, following = self._list(path, params, position)
+        times = filter(None, (instant(record.get("update_time")) for record in records))
+        batch = self._batch(stream, records)
+        return Page(batch, pack(step, following, len(steps)), len(records), max(times, default=None))
+
+    def _steps(self, stream: str, since: datetime | None) -> list[Step]:
+        # Whole seconds: a fraction is refused.
+        changed = {} if since is None else {"updated_since": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        page = {"limit": LIMIT}
+        match stream:
+            case "users":
+                return [("/api/v1/users", {})]
+            case "pipelines" | "stages":
+                return [(f"/api/v2/{stream}", page)]
+            case "organizations" | "persons":
+                return [(f"/api/v2/{stream}", page | changed)]
+            case "deals":
+                return [("/api/v2/deals", page | changed | DEAL_FIELDS)]
+            case "archived_deals":
+                archived: Step = ("/api/v2/deals/archived", page | changed)
+                # All that the CRM still tells, as nothing says that a deletion moves the time of change.
+                deleted: Step = ("/api/v2/deals", page | {"status": "deleted"})
+                return [archived, deleted] if changed else [archived]
+            case "activities":
+                return [("/api/v2/activities", page | changed | {"include_fields": "attendees"})]
+        raise ValueError(f"Pipedrive has no stream {stream}.")
+
+    def _list(self, path: str, params: Mapping[str, Any], position: str = "") -> tuple[list[Json], str | None]:
+        """One page, and the cursor of the next."""
+        answer = self.api.get(path, {**params, "cursor": position} if position else params)
+        data, additional = answer.get("data", ()), answer.get("additional_data")
+        records = [] if data is None else data  # an empty list may come as null
+        if answer.get("success") is not True or not isinstance(records, list):
+            raise UnexpectedAnswer(f"{path}: no list of records", status=200)
+        if not all(isinstance(record, Mapping) for record in records):
+            raise UnexpectedAnswer(f"{path}: a record is no object", status=200)
+        following = additional.get("next_cursor") if isinstance(additional, Mapping) else None
+        if following and (following == position or not isinstance(following, str)):
+            raise UnexpectedAnswer(f"{path}: a cursor that leads nowhere", status=200)
+        return records, following or None
+
+    def _batch(self, stream: str, records: list[Json]) -> Batch:
+        if not all(identifier(record.get("id")) for record in records):
+            raise UnexpectedAnswer(f"{stream}: a record without id", status=200)
+        match stream:
+            case "users":
+                return Batch(colleagues=[mapping.colleague(record) for record in records])
+            case "pipelines":
+                return Batch(pipelines=[mapping.pipeline(record) for record in records])
+            case "stages":
+                return Batch(stages=[mapping.stage(record) for record in records])
+            case "organizations":
+                return Batch(companies=[mapping.company(record) for record in records])
+            case "persons":
+                fields = self._role_field, self._title_field
+                return Batch(contacts=[mapping.contact(record, *fields, self._role_options) for record in records])
+            case "deals" | "archived_deals":
+                return Batch(deals=[mapping.deal(record) for record in records])
+            case _:
+                found = map(mapping.activity, records)
+                return Batch(activities=[activity for activity in found if activity])
+
+    @cached_property
+    def _person_fields(self) -> list[Json]:
+        """All pages: more than a hundred fields are common."""
+        found, position = self._list("/api/v2/personFields", {"limit": LIMIT})
+        while position:
+            more, position = self._list("/api/v2/personFields", {"limit": LIMIT}, position)
+            found += more
+        return found
+
+    @cached_property
+    def _role_options(self) -> dict[str, str]:
+        """Labels of the mapped role field's options, by id."""
+        if not self._role_field:
+            return {}
+        for field in self._person_fields:
+            options = field.get("options")
+            if field.get("field_code") == self._role_field and isinstance(options, list):
+                pairs = [(identifier(item.get("id")), text(item.get("label"), 200)) for item in items(options)]
+                return {key: label for key, label in pairs if key and label}
+        return {}

@@ -1,0 +1,324 @@
+"""Who is who: contacts that share an address are one person, an address unknown to the CRM is a person too.
+
+A person is kept as a row, so that who was engaged is one number; it is decided anew for the contacts that change.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from django.db.backends.utils import CursorWrapper
+
+from deals.copy import load
+from deals.models import Source
+
+FREE_MAIL = {
+    *("gmail.com", "googlemail.com", "outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "live.com", "live.fr"),
+    *("msn.com", "yahoo.com", "yahoo.fr", "icloud.com", "me.com", "mac.com", "aol.com", "gmx.com", "gmx.net", "gmx.de"),
+    *("web.de", "orange.fr", "wanadoo.fr", "free.fr", "sfr.fr", "laposte.net", "bbox.fr", "proton.me", "mail.com"),
+    *("protonmail.com", "zoho.com", "yandex.com"),
+}
+
+
+def assign(cursor: CursorWrapper, source: Source, contacts: Collection[int]) -> set[int]:
+    """Give each of `contacts` its person; returns the ids of persons that are new, changed, merged or split."""
+    if not contacts:
+        return set()
+    scope: dict[str, Any] = {"org": source.organisation_id, "source": source.pk, "ids": list(contacts)}
+    # Persons are the connected components of before: one step reaches everybody whom the change can join or part.
+    cursor.execute(
+        """
+        WITH near AS (
+            SELECT c.person_id FROM deals_contact c WHERE c.organisation_id = %(org)s AND c.id = ANY(%(ids)s)
+            UNION
+            SELECT a.person_id FROM deals_contact c CROSS JOIN LATERAL unnest(c.emails) e(address)
+            JOIN deals_personaddress a ON a.organisation_id = %(org)s AND a.source_id = %(source)s
+                 AND a.address = e.address
+            WHERE c.organisation_id = %(org)s AND c.id = ANY(%(ids)s)
+        )
+        SELECT id, person_id, name, job_title, level, level_rule, emails, roles, deleted FROM deals_contact
+        WHERE organisation_id = %(org)s AND source_id = %(source)s
+              AND (id = ANY(%(ids)s) OR person_id IN (SELECT person_id FROM near))
+        UNION ALL
+        SELECT -p.id, p.id, p.name, '', NULL, '', ARRAY(SELECT address FROM deals_personaddress a
+               WHERE a.organisation_id = %(org)s AND a.person_id = p.id), '{}', false
+        FROM deals_person p WHERE p.organisation_id = %(org)s AND p.id IN (SELECT person_id FROM near) AND NOT p.known
+        ORDER BY 1
+        """,
+        scope,
+    )
+    rows = {row[0]: row for row in cursor.fetchall()}
+    groups = _components(rows)
+    before = {row[1] for row in rows.values() if row[1]}
+    free = set(before)
+    chosen: list[tuple[int, list[int]]] = []
+    fresh = []
+    for group in groups:
+        own = min((rows[i][1] for i in group if rows[i][1] in free), default=None)
+        if own is None:
+            fresh.append(group)
+        else:
+            free.discard(own)
+            chosen.append((own, group))
+    if fresh:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence('deals_person', 'id')) FROM generate_series(1, %s)", [len(fresh)]
+        )
+        chosen += [(row[0], group) for row, group in zip(cursor.fetchall(), fresh, strict=True)]
+    people, addresses, members = [], [], []
+    for person, group in chosen:
+        living = [rows[i] for i in group if not rows[i][8]] or [rows[i] for i in group]
+        known = [row for row in living if row[0] > 0]
+        best = max(known or living, key=lambda row: (row[4] is not None, row[4] or 0, -row[0]))
+        roles = sorted({role for row in living for role in row[7]})
+        name = (known or living)[0][2]
+        people.append((person, name, best[3], best[4], best[5], roles, bool(known)))
+        addresses += [(person, address) for address in sorted({a for i in group for a in rows[i][6]})]
+        members += [(i, person) for i in group if i > 0]
+    changed = _write(cursor, scope, people, addresses, members, sorted(free))
+    return changed | free
+
+
+def _components(rows: dict[int, tuple[Any, ...]]) -> list[list[int]]:
+    """Contacts grouped by shared address, each group and the list in ascending order of contact."""
+    parent = {i: i for i in rows}
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    seen: dict[str, int] = {}
+    for i, row in rows.items():
+        for address in row[6]:
+            other = seen.setdefault(address, i)
+            parent[root(i)] = root(other)
+    groups = defaultdict(list)
+    for i in rows:
+        groups[root(i)].append(i)
+    return sorted(sorted(group, key=abs) for group in groups.values())
+
+
+def _write(
+    cursor: CursorWrapper,
+    scope: dict[str, Any],
+    people: list[tuple[Any, ...]],
+    addresses: list[tuple[int, str]],
+    members: list[tuple[int, int]],
+    gone: list[int],
+) -> set[int]:
+    load(
+        cursor,
+        "incoming_person",
+        {
+            "id": "bigint",
+            "name": "text",
+            "job_title": "text",
+            "level": "smallint",
+            "level_rule": "text",
+            "roles": "text[]",
+            "known": "boolean",
+        },
+        people,
+    )
+    load(cursor, "incoming_address", {"person_id": "bigint", "address": "text"}, addresses)
+    load(cursor, "incoming_member", {"contact_id": "bigint", "person_id": "bigint"}, members)
+    cursor.execute(
+        """
+        INSERT INTO deals_person AS t
+            (id, organisation_id, source_id, name, job_title, level, level_rule, roles, known)
+        OVERRIDING SYSTEM VALUE
+        SELECT id, %(org)s, %(source)s, name, job_title, level, level_rule, roles, known FROM incoming_person
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, job_title = excluded.job_title, level = excluded.level,
+            level_rule = excluded.level_rule, roles = excluded.roles, known = excluded.known
+        WHERE (t.name, t.job_title, t.level, t.level_rule, t.roles, t.known) IS DISTINCT FROM
+              (excluded.name, excluded.job_title, excluded.level, excluded.level_rule, excluded.roles, excluded.known)
+        RETURNING id
+        """,
+        scope,
+    )
+    changed = {row[0] for row in cursor.fetchall()}
+    cursor.execute(
+        """
+        UPDATE deals_contact c SET person_id = m.person_id FROM incoming_member m
+        WHERE c.organisation_id = %(org)s AND c.id = m.contact_id AND c.person_id IS DISTINCT FROM m.person_id
+        RETURNING m.person_id
+        """,
+        scope,
+    )
+    changed |= {row[0] for row in cursor.fetchall()}
+    cursor.execute(
+        """
+        DELETE FROM deals_personaddress a USING incoming_person p WHERE a.organisation_id = %(org)s
+        AND a.person_id = p.id AND NOT EXISTS
+            (SELECT FROM incoming_address i WHERE i.person_id = a.person_id AND i.address = a.address)
+        """,
+        scope,
+    )
+    cursor.execute(
+        """
+        INSERT INTO deals_personaddress AS t (organisation_id, source_id, person_id, address)
+        SELECT %(org)s, %(source)s, person_id, address FROM incoming_address
+        ON CONFLICT (organisation_id, source_id, address) DO UPDATE SET person_id = excluded.person_id
+        WHERE t.person_id <> excluded.person_id RETURNING person_id
+        """,
+        scope,
+    )
+    changed |= {row[0] for row in cursor.fetchall()}
+    if gone:
+        # Merged into another: its deals are rebuilt for the survivor, its participations resolved anew.
+        cursor.execute(
+            """
+            UPDATE deals_participant p SET person_id = a.person_id FROM deals_personaddress a
+            WHERE p.organisation_id = %(org)s AND p.person_id = ANY(%(gone)s) AND a.organisation_id = %(org)s
+                  AND a.source_id = %(source)s AND a.address = p.address RETURNING a.person_id
+            """,
+            {**scope, "gone": gone},
+        )
+    return changed
+
+
+def resolve(
+    cursor: CursorWrapper,
+    source: Source,
+    activities: Collection[int],
+    contacts: Collection[int],
+    persons: Collection[int],
+    everybody: bool,
+) -> set[int]:
+    """Say of the participants concerned who they are and whether they were engaged, and of their activities whether
+    they are internal; returns the ids of all activities whose meaning may have changed."""
+    if everybody:
+        _own_domains(cursor, source)
+    if not (activities or contacts or persons or everybody):
+        return set()
+    scope = {
+        "org": source.organisation_id,
+        "source": source.pk,
+        "activities": list(activities),
+        "contacts": list(contacts),
+        "persons": list(persons),
+    }
+    concerned = (
+        "SELECT DISTINCT activity_id FROM deals_participant WHERE organisation_id = %(org)s"
+        if everybody
+        else """
+        SELECT unnest(%(activities)s::bigint[])
+        UNION SELECT activity_id FROM deals_participant
+              WHERE organisation_id = %(org)s AND person_id = ANY(%(persons)s)
+        UNION SELECT p.activity_id FROM deals_contact c JOIN deals_participant p ON p.organisation_id = %(org)s
+              AND p.contact_ref = c.external_id AND p.contact_ref <> ''
+              WHERE c.organisation_id = %(org)s AND c.id = ANY(%(contacts)s)
+        UNION SELECT p.activity_id FROM deals_personaddress a JOIN deals_participant p ON p.organisation_id = %(org)s
+              AND p.address = a.address AND p.address <> ''
+              WHERE a.organisation_id = %(org)s AND a.person_id = ANY(%(persons)s)
+        """
+    )
+    cursor.execute(concerned, scope)
+    ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return set(activities)
+    load(cursor, "concerned_activity", {"id": "bigint"}, [(i,) for i in ids])
+    cursor.execute(COLLEAGUES, scope)
+    cursor.execute(STRANGERS, scope)
+    cursor.execute(PARTIES, scope)
+    cursor.execute(MEANING, scope)
+    return set(ids)
+
+
+def _own_domains(cursor: CursorWrapper, source: Source) -> None:
+    """Prefill the organisation's own mail domains from its colleagues' addresses; never a free-mail domain."""
+    cursor.execute(
+        """
+        UPDATE accounts_organisation o SET own_domains = to_jsonb(d.domains) FROM (
+            SELECT array_agg(DISTINCT split_part(email, '@', 2)) AS domains FROM deals_colleague
+            WHERE organisation_id = %(org)s AND email LIKE '%%@%%' AND split_part(email, '@', 2) <> ALL(%(free)s)
+        ) d WHERE o.id = %(org)s AND d.domains IS NOT NULL AND o.own_domains = '[]'
+        """,
+        {"org": source.organisation_id, "free": sorted(FREE_MAIL)},
+    )
+
+
+def forget(cursor: CursorWrapper, source: Source, persons: Collection[int]) -> None:
+    """Remove those of `persons` that have become nobody: merged into another, no address left."""
+    cursor.execute(
+        """
+        DELETE FROM deals_person p WHERE p.organisation_id = %(org)s AND p.id = ANY(%(ids)s)
+        AND NOT EXISTS (SELECT FROM deals_contact c WHERE c.organisation_id = %(org)s AND c.person_id = p.id)
+        AND NOT EXISTS (SELECT FROM deals_personaddress a WHERE a.organisation_id = %(org)s AND a.person_id = p.id)
+        """,
+        {"org": source.organisation_id, "ids": list(persons)},
+    )
+
+
+# A colleague: a user of the CRM, a member of the organisation, or an address in one of its own domains.
+COLLEAGUES = """
+    UPDATE deals_participant p SET colleague = x.colleague FROM (
+        SELECT p.id, p.colleague_ref <> '' OR mine.address IS NOT NULL OR o.own_domains ? split_part(a.address, '@', 2)
+               AS colleague
+        FROM concerned_activity t
+        JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
+        JOIN accounts_organisation o ON o.id = %(org)s
+        LEFT JOIN deals_contact c ON c.organisation_id = %(org)s AND c.source_id = %(source)s
+             AND c.external_id = p.contact_ref AND p.contact_ref <> ''
+        CROSS JOIN LATERAL (SELECT COALESCE(NULLIF(p.address, ''), c.emails[1], '') AS address) a
+        LEFT JOIN (
+            SELECT email AS address FROM deals_colleague WHERE organisation_id = %(org)s AND email <> ''
+            UNION SELECT lower(u.email) FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+                  WHERE m.organisation_id = %(org)s
+        ) mine ON mine.address = a.address
+    ) x WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.colleague <> x.colleague
+"""
+# An external address that nobody knows is a person too.
+STRANGERS = """
+    WITH unknown AS (
+        SELECT p.address, max(p.name) AS name FROM concerned_activity t
+        JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
+        WHERE NOT p.colleague AND p.address <> '' AND NOT EXISTS (SELECT FROM deals_personaddress a
+              WHERE a.organisation_id = %(org)s AND a.source_id = %(source)s AND a.address = p.address)
+        GROUP BY p.address
+    ), numbered AS (
+        SELECT nextval(pg_get_serial_sequence('deals_person', 'id')) AS id, address,
+               COALESCE(NULLIF(name, ''), address) AS name FROM unknown
+    ), written AS (
+        INSERT INTO deals_person (id, organisation_id, source_id, name, job_title, level_rule, roles, known)
+        OVERRIDING SYSTEM VALUE SELECT id, %(org)s, %(source)s, name, '', '', '{}', false FROM numbered RETURNING id
+    )
+    INSERT INTO deals_personaddress (organisation_id, source_id, person_id, address)
+    SELECT %(org)s, %(source)s, n.id, n.address FROM numbered n JOIN written w ON w.id = n.id
+"""
+PARTIES = """
+    UPDATE deals_participant p SET person_id = x.person_id, engaged = x.engaged FROM (
+        SELECT p.id, w.person_id, w.person_id IS NOT NULL AND NOT p.declined AND CASE a.kind
+                   WHEN 'meeting' THEN p.part IN ('attendee', 'organiser')
+                   WHEN 'call' THEN p.part = 'other'
+                   ELSE p.part IN ('to', 'from') END AS engaged
+        FROM concerned_activity t
+        JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
+        JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
+        LEFT JOIN deals_contact c ON c.organisation_id = %(org)s AND c.source_id = %(source)s
+             AND c.external_id = p.contact_ref AND p.contact_ref <> ''
+        LEFT JOIN deals_personaddress pa ON pa.organisation_id = %(org)s AND pa.source_id = %(source)s
+             AND pa.address = p.address AND p.address <> ''
+        CROSS JOIN LATERAL (SELECT CASE WHEN NOT p.colleague THEN COALESCE(c.person_id, pa.person_id) END
+                            AS person_id) w
+    ) x WHERE p.organisation_id = %(org)s AND p.id = x.id
+          AND (p.person_id, p.engaged) IS DISTINCT FROM (x.person_id, x.engaged)
+"""
+# A meeting that records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
+MEANING = """
+    UPDATE deals_activity a SET internal = x.internal, nobody_coming = x.nobody_coming FROM (
+        SELECT t.id, COALESCE(bool_and(p.colleague), false) AND NOT alone AS internal,
+               COALESCE(bool_and(p.colleague OR p.declined), false) AND NOT alone AS nobody_coming
+        FROM concerned_activity t
+        JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
+        LEFT JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
+        CROSS JOIN LATERAL (
+            SELECT count(*) = 1 AND bool_and(q.part = 'organiser' AND a.kind = 'meeting'
+                   OR q.part = 'from' AND q.colleague AND a.kind IN ('email', 'message')) AS alone
+            FROM deals_participant q WHERE q.organisation_id = %(org)s AND q.activity_id = t.id
+        ) solo GROUP BY t.id, alone
+    ) x WHERE a.organisation_id = %(org)s AND a.id = x.id
+          AND (a.internal, a.nobody_coming) IS DISTINCT FROM (x.internal, x.nobody_coming)
+"""

@@ -1,0 +1,170 @@
+"""What a CRM must deliver: frozen records, made by the mappings in `crm_sync.providers`, written by `deals.upsert`.
+
+Times are aware datetimes in UTC. A `date` is a calendar day without a zone. `external_id` and every reference to
+another object (`company`, `contact`, `owner`, …) is the CRM's id as text, unique per source and kind of object
+(a HubSpot activity carries its object type: "calls/123"). A reference may name an object that has not arrived yet;
+it is resolved when that object arrives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+Status = Literal["open", "won", "lost"]
+Kind = Literal["call", "email", "message", "meeting"]
+# planned    will happen, or was planned and never marked done: no interaction
+# held       took place once its time has come (a HubSpot meeting that lies ahead is "held" too: time decides)
+# attempt    an unanswered, missed, busy, failed, wrong-number or voicemail call
+# the others never took place
+State = Literal["planned", "held", "attempt", "cancelled", "no_show", "rescheduled", "draft", "bounced"]
+# to, cc, bcc, from: parties of an e-mail or message · attendee: invited to a meeting · organiser: of a meeting
+# other: the other side of a call
+Part = Literal["to", "cc", "bcc", "from", "attendee", "organiser", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColleagueRecord:
+    """A user or owner of the CRM, archived ones too."""
+
+    external_id: str
+    name: str
+    email: str
+    active: bool
+    teams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRecord:
+    external_id: str
+    name: str
+    position: int
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    external_id: str
+    pipeline: str
+    name: str
+    position: int
+    closed: bool = False
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRecord:
+    """A role that the CRM offers; names that differ only in case, accents or punctuation are one."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyRecord:
+    external_id: str
+    name: str
+    updated_at: datetime
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRecord:
+    """`roles`: labels that the contact itself carries (HubSpot's buying role, Pipedrive's mapped field)."""
+
+    external_id: str
+    name: str
+    job_title: str
+    emails: tuple[str, ...]
+    company: str | None
+    roles: tuple[str, ...]
+    updated_at: datetime
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DealContactRecord:
+    """`roles`: labels that the contact carries on this deal only (HubSpot's association labels)."""
+
+    contact: str
+    primary: bool = False
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DealRecord:
+    """`contacts`: None when they were not read; what is stored then stays.
+
+    `stage_entered_at` is None where the CRM does not know it; `close_on` is a date in the zone that CRM.md names.
+    `mail_at` is the time of the last mail which the CRM tells without letting it be read.
+    """
+
+    external_id: str
+    title: str
+    status: Status
+    amount: Decimal | None
+    currency: str
+    pipeline: str | None
+    stage: str | None
+    owner: str | None
+    company: str | None
+    contacts: tuple[DealContactRecord, ...] | None
+    created_at: datetime
+    updated_at: datetime
+    stage_entered_at: datetime | None = None
+    closed_at: datetime | None = None
+    close_on: date | None = None
+    mail_at: datetime | None = None
+    archived: bool = False
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantRecord:
+    """One recorded party: by address, by contact, or by colleague (at least one of them is given)."""
+
+    part: Part
+    address: str = ""
+    contact: str | None = None
+    colleague: str | None = None
+    name: str = ""
+    declined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRecord:
+    """A call, e-mail, message or meeting, past or ahead.
+
+    Timed: `at` is when it happened or will (PRODUCT §1 "When": call start, meeting end, e-mail sent; for a done
+    Pipedrive activity the earlier of due end and done), `ends_at` the planned end. All-day: `on` is the day, `at` is
+    None, `done_at` when it was marked done.
+    """
+
+    external_id: str
+    kind: Kind
+    state: State
+    subject: str
+    at: datetime | None
+    updated_at: datetime
+    on: date | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    done_at: datetime | None = None
+    owner: str | None = None
+    deals: tuple[str, ...] = ()
+    participants: tuple[ParticipantRecord, ...] = ()
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one page of a CRM delivers, in any mixture."""
+
+    colleagues: Sequence[ColleagueRecord] = field(default=())
+    pipelines: Sequence[PipelineRecord] = field(default=())
+    stages: Sequence[StageRecord] = field(default=())
+    roles: Sequence[RoleRecord] = field(default=())
+    companies: Sequence[CompanyRecord] = field(default=())
+    contacts: Sequence[ContactRecord] = field(default=())
+    deals: Sequence[DealRecord] = field(default=())
+    activities: Sequence[ActivityRecord] = field(default=())

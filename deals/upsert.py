@@ -1,0 +1,517 @@
+"""Records in, ids of touched deals out: the only writer of mirrored rows.
+
+Everything happens in the caller's transaction and tenant context. A version older than the one stored is dropped; an
+unchanged row is not rewritten; a reference to an object that is not here yet is resolved when it arrives.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from deals import people, summaries
+from deals.clock import Clock
+from deals.copy import load
+from deals.models import Source
+from deals.records import ActivityRecord, Batch, DealRecord
+from deals.seniority import explain
+
+
+def role_key(label: str) -> str:
+    """A role's name without case, accents and punctuation: "Décision-maker" and DECISION_MAKER are one."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().casefold()
+    return re.sub(r"[^a-z0-9]+", " ", plain).strip() or label.casefold().strip()
+
+
+@dataclass(frozen=True)
+class Table:
+    """How one kind of record is written.
+
+    `columns`: name → SQL type, the first identifies the row within its source. `keys`: foreign key → (the column with
+    the CRM's id of the target, the target's table). `defaults`: values of derived columns in a new row. `also`: further
+    assignments for a row that exists (`t` is the stored row, `excluded` the new one).
+    """
+
+    name: str
+    columns: dict[str, str]
+    keys: dict[str, tuple[str, str]] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
+    guarded: bool = True  # an older updated_at never overwrites a newer one
+    also: str = ""
+
+    def merge(self, cursor: CursorWrapper, source: Source, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert or update; returns the ids of rows that are new or changed."""
+        if not rows:
+            return []
+        incoming = f"incoming_{self.name}"
+        load(cursor, incoming, self.columns, rows)
+        identity, *facts = self.columns
+        facts += self.keys
+        joins = "".join(
+            f" LEFT JOIN {table} {key} ON {key}.organisation_id = %(org)s AND {key}.source_id = %(source)s"
+            f" AND {key}.external_id = i.{ref}"
+            for key, (ref, table) in self.keys.items()
+        )
+        values = [f"i.{name}" for name in self.columns] + [f"{key}.id" for key in self.keys]
+        changed = f"({_list('t.', facts)}) IS DISTINCT FROM ({_list('excluded.', facts)})"
+        cursor.execute(
+            f"INSERT INTO {self.name} AS t (organisation_id, source_id, "
+            f"{_list('', [identity, *facts, *self.defaults])})"
+            f" SELECT {', '.join(['%(org)s', '%(source)s', *values, *self.defaults.values()])}"
+            f" FROM {incoming} i{joins} ON CONFLICT (organisation_id, source_id, {identity}) DO UPDATE SET "
+            + ", ".join(f"{name} = excluded.{name}" for name in facts)
+            + self.also
+            + f" WHERE {'t.updated_at <= excluded.updated_at AND ' if self.guarded else ''}{changed} RETURNING t.id",
+            {"org": source.organisation_id, "source": source.pk},
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _list(prefix: str, names: Iterable[str]) -> str:
+    return ", ".join(prefix + name for name in names)
+
+
+COLLEAGUE = Table(
+    "deals_colleague",
+    {"external_id": "text", "name": "text", "email": "text", "active": "boolean", "teams": "text[]"},
+    guarded=False,
+)
+PIPELINE = Table(
+    "deals_pipeline",
+    {"external_id": "text", "name": "text", "position": "integer", "deleted": "boolean"},
+    guarded=False,
+)
+STAGE = Table(
+    "deals_stage",
+    {
+        "external_id": "text",
+        "pipeline_ref": "text",
+        "name": "text",
+        "position": "integer",
+        "closed": "boolean",
+        "deleted": "boolean",
+    },
+    keys={"pipeline_id": ("pipeline_ref", "deals_pipeline")},
+    guarded=False,
+)
+ROLE = Table("deals_role", {"key": "text", "label": "text", "stale": "boolean"}, guarded=False)
+COMPANY = Table(
+    "deals_company",
+    {"external_id": "text", "name": "text", "updated_at": "timestamptz", "deleted": "boolean"},
+)
+CONTACT = Table(
+    "deals_contact",
+    {
+        "external_id": "text",
+        "name": "text",
+        "job_title": "text",
+        "level": "smallint",
+        "level_rule": "text",
+        "emails": "text[]",
+        "company_ref": "text",
+        "roles": "text[]",
+        "updated_at": "timestamptz",
+        "deleted": "boolean",
+    },
+    keys={"company_id": ("company_ref", "deals_company")},
+)
+_EMPTY = "COALESCE({0}.amount, 0) = 0"
+DEAL = Table(
+    "deals_deal",
+    {
+        "external_id": "text",
+        "title": "text",
+        "status": "text",
+        "amount": "numeric(20, 2)",
+        "currency": "text",
+        "pipeline_ref": "text",
+        "stage_ref": "text",
+        "owner_ref": "text",
+        "company_ref": "text",
+        "created_at": "timestamptz",
+        "updated_at": "timestamptz",
+        "crm_stage_entered_at": "timestamptz",
+        "closed_at": "timestamptz",
+        "close_on": "date",
+        "mail_at": "timestamptz",
+        "archived": "boolean",
+        "deleted": "boolean",
+    },
+    keys={
+        "pipeline_id": ("pipeline_ref", "deals_pipeline"),
+        "stage_id": ("stage_ref", "deals_stage"),
+        "owner_id": ("owner_ref", "deals_colleague"),
+        "company_id": ("company_ref", "deals_company"),
+    },
+    defaults={
+        "stage_known": "true",
+        "streak_on": "'{}'::date[]",
+        "streak_count": "0",
+        "engaged_count": "0",
+        "titled_count": "0",
+        "alert_mask": "0",
+    },
+    also=f""",
+        stage_seen_at = CASE WHEN t.stage_ref <> excluded.stage_ref
+                             THEN excluded.updated_at ELSE t.stage_seen_at END,
+        reopened_at = CASE WHEN t.status <> 'open' AND excluded.status = 'open'
+                           THEN excluded.updated_at ELSE t.reopened_at END,
+        amount_emptied_at = CASE WHEN NOT {_EMPTY.format("excluded")} THEN NULL
+                                 WHEN NOT {_EMPTY.format("t")} THEN excluded.updated_at
+                                 ELSE t.amount_emptied_at END,
+        amount_missing_at = CASE WHEN excluded.amount IS NOT NULL THEN NULL
+                                 WHEN t.amount IS NOT NULL THEN excluded.updated_at
+                                 ELSE t.amount_missing_at END""",
+)
+ACTIVITY = Table(
+    "deals_activity",
+    {
+        "external_id": "text",
+        "kind": "text",
+        "state": "text",
+        "subject": "text",
+        "at": "timestamptz",
+        '"on"': "date",
+        "starts_at": "timestamptz",
+        "ends_at": "timestamptz",
+        "done_at": "timestamptz",
+        "owner_ref": "text",
+        "updated_at": "timestamptz",
+        "deleted": "boolean",
+        "fingerprint": "text",
+    },
+    defaults={"internal": "false", "nobody_coming": "false"},
+)
+
+
+def latest(records: Iterable[Any]) -> list[Any]:
+    """One record per external id: the newest, of equally new ones the last."""
+    kept: dict[str, Any] = {}
+    for record in records:
+        before = kept.get(record.external_id)
+        if before is None or getattr(before, "updated_at", 0) <= getattr(record, "updated_at", 0):
+            kept[record.external_id] = record
+    return list(kept.values())
+
+
+def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
+    """Write `batch`, rebuild what depends on it, and return the ids of the deals that it touches."""
+    with connection.cursor() as cursor:
+        colleagues = _frame(cursor, source, batch)
+        companies = COMPANY.merge(
+            cursor, source, [(r.external_id, r.name, r.updated_at, r.deleted) for r in latest(batch.companies)]
+        )
+        _arrived(cursor, source, "deals_contact", "company", "deals_company", companies)
+        _arrived(cursor, source, "deals_deal", "company", "deals_company", companies)
+        contacts = _contacts(cursor, source, batch)
+        _arrived(cursor, source, "deals_dealcontact", "contact", "deals_contact", contacts)
+        deals = latest(batch.deals)
+        touched = _deals(cursor, source, deals)
+        _arrived(cursor, source, "deals_dealactivity", "deal", "deals_deal", touched)
+        activities, lost = _activities(cursor, source, [*batch.activities, *_unreadable_mail(deals)], clock)
+        persons = people.assign(cursor, source, contacts)
+        activities |= people.resolve(cursor, source, activities, contacts, persons, everybody=bool(colleagues))
+        touched |= lost | _deals_touched(cursor, source, activities, persons)
+        summaries.rebuild(source.organisation_id, touched, clock)
+        people.forget(cursor, source, persons)
+    return touched
+
+
+def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
+    """Colleagues, pipelines, stages and roles: small, re-read whole. Returns the ids of changed colleagues."""
+    colleagues = COLLEAGUE.merge(
+        cursor,
+        source,
+        [(r.external_id, r.name, r.email.strip().lower(), r.active, r.teams) for r in latest(batch.colleagues)],
+    )
+    _arrived(cursor, source, "deals_deal", "owner", "deals_colleague", colleagues)
+    pipelines = PIPELINE.merge(
+        cursor, source, [(r.external_id, r.name, r.position, r.deleted) for r in latest(batch.pipelines)]
+    )
+    _arrived(cursor, source, "deals_stage", "pipeline", "deals_pipeline", pipelines)
+    _arrived(cursor, source, "deals_deal", "pipeline", "deals_pipeline", pipelines)
+    stages = STAGE.merge(
+        cursor,
+        source,
+        [(r.external_id, r.pipeline, r.name, r.position, r.closed, r.deleted) for r in latest(batch.stages)],
+    )
+    _arrived(cursor, source, "deals_deal", "stage", "deals_stage", stages)
+    if batch.roles:
+        labels = {role_key(r.label): r.label for r in batch.roles}
+        ROLE.merge(cursor, source, [(key, label, False) for key, label in labels.items()])
+        cursor.execute(
+            "UPDATE deals_role SET stale = true WHERE organisation_id = %s AND source_id = %s "
+            "AND NOT stale AND key <> ALL(%s)",
+            [source.organisation_id, source.pk, list(labels)],
+        )
+    return colleagues
+
+
+def _arrived(cursor: CursorWrapper, source: Source, table: str, name: str, target: str, ids: Collection[int]) -> None:
+    """Objects `ids` of `target` are here: fill the key of rows that waited for them."""
+    if not ids:
+        return
+    cursor.execute(
+        f"UPDATE {table} t SET {name}_id = x.id FROM {target} x WHERE t.organisation_id = %s "
+        f"AND t.{name}_id IS NULL AND x.organisation_id = t.organisation_id AND x.source_id = %s "
+        f"AND x.id = ANY(%s) AND x.external_id = t.{name}_ref",
+        [source.organisation_id, source.pk, list(ids)],
+    )
+
+
+def _contacts(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
+    rows = []
+    for r in latest(batch.contacts):
+        match = explain(r.job_title)
+        level = None if match.level is None else int(match.level)
+        emails = sorted({address.strip().lower() for address in r.emails if address.strip()})
+        roles = sorted({role_key(label) for label in r.roles if label.strip()})
+        rows.append(
+            (
+                r.external_id,
+                r.name,
+                r.job_title,
+                level,
+                match.rule,
+                emails,
+                r.company or "",
+                roles,
+                r.updated_at,
+                r.deleted,
+            )
+        )
+    return CONTACT.merge(cursor, source, rows)
+
+
+def _deals(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord]) -> set[int]:
+    if not records:
+        return set()
+    rows = [
+        (
+            r.external_id,
+            r.title,
+            r.status,
+            r.amount,
+            r.currency,
+            r.pipeline or "",
+            r.stage or "",
+            r.owner or "",
+            r.company or "",
+            r.created_at,
+            r.updated_at,
+            r.stage_entered_at,
+            r.closed_at,
+            r.close_on,
+            r.mail_at,
+            r.archived,
+            r.deleted,
+        )
+        for r in records
+    ]
+    load(cursor, "incoming_deals_deal", DEAL.columns, rows)
+    cursor.execute(
+        """
+        INSERT INTO deals_fieldchange (organisation_id, deal_id, field, old, new, changed_at)
+        SELECT d.organisation_id, d.id, c.field, c.old, c.new, i.updated_at
+        FROM incoming_deals_deal i
+        JOIN deals_deal d ON d.organisation_id = %s AND d.source_id = %s AND d.external_id = i.external_id
+        CROSS JOIN LATERAL (VALUES
+            ('stage', d.stage_ref, i.stage_ref), ('amount', d.amount::text, i.amount::text),
+            ('close_on', d.close_on::text, i.close_on::text), ('status', d.status, i.status),
+            ('owner', d.owner_ref, i.owner_ref)
+        ) c(field, old, new)
+        WHERE d.updated_at <= i.updated_at AND c.old IS DISTINCT FROM c.new
+        """,
+        [source.organisation_id, source.pk],
+    )
+    touched = set(DEAL.merge(cursor, source, rows))
+    known = [r for r in records if r.contacts is not None]
+    if known:
+        touched |= _deal_contacts(cursor, source, known)
+    return touched
+
+
+def _deal_contacts(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord]) -> set[int]:
+    """Replace who is on the deals, and return the deals on which that changed."""
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for r in records:
+        for c in r.contacts or ():
+            before = rows.get((r.external_id, c.contact))
+            roles = sorted({*(before[3] if before else ()), *map(role_key, c.roles)})
+            rows[r.external_id, c.contact] = (
+                r.external_id,
+                c.contact,
+                c.primary or bool(before and before[2]),
+                roles,
+            )
+    load(
+        cursor,
+        "incoming_dealcontact",
+        {"deal_ref": "text", "contact_ref": "text", '"primary"': "boolean", "roles": "text[]"},
+        rows.values(),
+    )
+    cursor.execute(
+        """
+        WITH d AS (
+            SELECT id, external_id FROM deals_deal
+            WHERE organisation_id = %(org)s AND source_id = %(source)s AND external_id = ANY(%(deals)s)
+        ), gone AS (
+            DELETE FROM deals_dealcontact x USING d WHERE x.organisation_id = %(org)s AND x.deal_id = d.id
+            AND NOT EXISTS (SELECT FROM incoming_dealcontact i
+                            WHERE i.deal_ref = d.external_id AND i.contact_ref = x.contact_ref)
+            RETURNING x.deal_id
+        ), written AS (
+            INSERT INTO deals_dealcontact AS t
+                (organisation_id, deal_id, contact_id, contact_ref, "primary", roles)
+            SELECT %(org)s, d.id, c.id, i.contact_ref, i."primary", i.roles
+            FROM incoming_dealcontact i JOIN d ON d.external_id = i.deal_ref
+            LEFT JOIN deals_contact c ON c.organisation_id = %(org)s AND c.source_id = %(source)s
+                 AND c.external_id = i.contact_ref
+            ON CONFLICT (organisation_id, deal_id, contact_ref) DO UPDATE
+            SET "primary" = excluded."primary", roles = excluded.roles, contact_id = excluded.contact_id
+            WHERE (t."primary", t.roles, t.contact_id)
+                  IS DISTINCT FROM (excluded."primary", excluded.roles, excluded.contact_id)
+            RETURNING t.deal_id
+        ) SELECT deal_id FROM gone UNION SELECT deal_id FROM written
+        """,
+        {"org": source.organisation_id, "source": source.pk, "deals": [r.external_id for r in records]},
+    )
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _unreadable_mail(deals: Iterable[DealRecord]) -> list[ActivityRecord]:
+    """Mail whose time alone the CRM tells: one e-mail that engages nobody (PRODUCT, "When")."""
+    return [
+        ActivityRecord(
+            external_id=f"mail/{deal.external_id}",
+            kind="email",
+            state="held",
+            subject="",
+            at=deal.mail_at,
+            updated_at=deal.mail_at,
+            deals=(deal.external_id,),
+        )
+        for deal in deals
+        if deal.mail_at
+    ]
+
+
+def _activities(
+    cursor: CursorWrapper, source: Source, activities: Iterable[ActivityRecord], clock: Clock
+) -> tuple[set[int], set[int]]:
+    """Write activities with participants and links; returns the changed ones, and the deals that lost one."""
+    records = latest(activities)
+    changed = ACTIVITY.merge(
+        cursor,
+        source,
+        [
+            (
+                r.external_id,
+                r.kind,
+                r.state,
+                r.subject,
+                r.at,
+                r.on,
+                r.starts_at,
+                r.ends_at,
+                r.done_at,
+                r.owner or "",
+                r.updated_at,
+                r.deleted,
+                hashlib.md5(repr((r.participants, r.deals)).encode(), usedforsecurity=False).hexdigest(),
+            )
+            for r in records
+        ],
+    )
+    if not changed:
+        return set(), set()
+    scope = {"org": source.organisation_id, "source": source.pk, "changed": changed, "zone": clock.zone.key}
+    load(
+        cursor,
+        "incoming_participant",
+        {
+            "activity_ref": "text",
+            "part": "text",
+            "address": "text",
+            "contact_ref": "text",
+            "colleague_ref": "text",
+            "name": "text",
+            "declined": "boolean",
+        },
+        [
+            (r.external_id, p.part, p.address.strip().lower(), p.contact or "", p.colleague or "", p.name, p.declined)
+            for r in records
+            for p in r.participants
+        ],
+    )
+    cursor.execute(
+        "DELETE FROM deals_participant WHERE organisation_id = %(org)s AND activity_id = ANY(%(changed)s)", scope
+    )
+    cursor.execute(
+        """
+        INSERT INTO deals_participant (organisation_id, activity_id, part, address, contact_ref, colleague_ref,
+                                       name, declined, colleague, engaged)
+        SELECT %(org)s, a.id, i.part, i.address, i.contact_ref, i.colleague_ref, i.name, i.declined, false, false
+        FROM incoming_participant i JOIN deals_activity a ON a.organisation_id = %(org)s
+             AND a.source_id = %(source)s AND a.external_id = i.activity_ref AND a.id = ANY(%(changed)s)
+        """,
+        scope,
+    )
+    load(
+        cursor,
+        "incoming_dealactivity",
+        {"activity_ref": "text", "deal_ref": "text"},
+        [(r.external_id, deal) for r in records for deal in dict.fromkeys(r.deals)],
+    )
+    cursor.execute(
+        """
+        DELETE FROM deals_dealactivity x USING deals_activity a WHERE x.organisation_id = %(org)s
+        AND a.organisation_id = %(org)s AND a.id = x.activity_id AND a.id = ANY(%(changed)s) AND NOT EXISTS (
+            SELECT FROM incoming_dealactivity i WHERE i.activity_ref = a.external_id AND i.deal_ref = x.deal_ref)
+        RETURNING x.deal_id
+        """,
+        scope,
+    )
+    lost = {row[0] for row in cursor.fetchall() if row[0]}
+    # An all-day activity stands at the local midnight of its day, or of the day it was marked done if that is earlier.
+    cursor.execute(
+        """
+        INSERT INTO deals_dealactivity AS t (organisation_id, activity_id, deal_ref, deal_id, occurred_at)
+        SELECT %(org)s, a.id, i.deal_ref, d.id, COALESCE(a.at, (CASE WHEN a.state = 'held'
+               THEN LEAST(a."on", (a.done_at AT TIME ZONE %(zone)s)::date) ELSE a."on" END)::timestamp
+               AT TIME ZONE %(zone)s, a.updated_at)
+        FROM incoming_dealactivity i JOIN deals_activity a ON a.organisation_id = %(org)s
+             AND a.source_id = %(source)s AND a.external_id = i.activity_ref AND a.id = ANY(%(changed)s)
+        LEFT JOIN deals_deal d ON d.organisation_id = %(org)s AND d.source_id = %(source)s
+             AND d.external_id = i.deal_ref
+        ON CONFLICT (organisation_id, activity_id, deal_ref) DO UPDATE
+        SET occurred_at = excluded.occurred_at, deal_id = excluded.deal_id
+        WHERE (t.occurred_at, t.deal_id) IS DISTINCT FROM (excluded.occurred_at, excluded.deal_id)
+        """,
+        scope,
+    )
+    return set(changed), lost
+
+
+def _deals_touched(
+    cursor: CursorWrapper, source: Source, activities: Collection[int], persons: Collection[int]
+) -> set[int]:
+    """Deals whose history or people these activities and persons are part of."""
+    if not activities and not persons:
+        return set()
+    cursor.execute(
+        """
+        SELECT deal_id FROM deals_dealactivity WHERE organisation_id = %(org)s AND activity_id = ANY(%(activities)s)
+               AND deal_id IS NOT NULL
+        UNION SELECT deal_id FROM deals_dealperson WHERE organisation_id = %(org)s AND person_id = ANY(%(persons)s)
+        UNION SELECT dc.deal_id FROM deals_contact c JOIN deals_dealcontact dc ON dc.organisation_id = %(org)s
+              AND dc.contact_id = c.id WHERE c.organisation_id = %(org)s AND c.person_id = ANY(%(persons)s)
+        """,
+        {"org": source.organisation_id, "activities": list(activities), "persons": list(persons)},
+    )
+    return {row[0] for row in cursor.fetchall()}
