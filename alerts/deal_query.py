@@ -6,37 +6,29 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-from django.db.models import F, Func, IntegerField, OrderBy, Q
+from django.db.models import F, OrderBy, Q
 from django.db.models.lookups import GreaterThan
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from alerts.rules import RULES
+from alerts.rules import COUNT_SHIFT, RULES
 from deals.querysets import DealQuerySet
 
 BITS: Mapping[str, int] = {rule.kind: 1 << rule.bit for rule in RULES}
-CRITICAL = sum(1 << rule.bit for rule in RULES if rule.critical)
 NONE = "none"  # the facet value for "no owner" and "no stage"
 VIEWS = ("open", "risk", "clear", "mine")
 FACETS = ("alert", "owner", "stage")
 PAGE_SIZE = 50
 # The first column is the one that the head of the table shows as sorted.
 SORTS: Mapping[str, tuple[str, ...]] = {
-    "risk": ("critical_count", "alert_count", "amount"),
+    "risk": ("risk", "amount"),
     "amount": ("amount",),
     "close": ("close_on",),
     "last": ("last_interaction_at",),
 }
 DEFAULT_SORT = "-risk"
-
-
-class BitCount(Func):
-    """How many bits of an integer are set."""
-
-    template = "bit_count((%(expressions)s)::bit(32))"
-    output_field = IntegerField()
 
 
 def has_any(bits: int) -> Q:
@@ -118,9 +110,7 @@ class DealQuery:
     def ordered(self, deals: DealQuerySet) -> DealQuerySet:
         """Empty values last in either direction; ties in a fixed order."""
         descending = self.sort.startswith("-")
-        deals = deals.alias(
-            critical_count=BitCount(F("alert_mask").bitand(CRITICAL)), alert_count=BitCount(F("alert_mask"))
-        )
+        deals = deals.alias(risk=F("alert_mask").bitrightshift(COUNT_SHIFT))
         columns = SORTS[self.sort.removeprefix("-")]
         order = [OrderBy(F(column), descending=descending, nulls_last=True) for column in columns]
         return deals.order_by(*order, "pk")

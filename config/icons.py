@@ -11,11 +11,11 @@ from lucide.templatetags.lucide import lucide
 
 ICONS = frozenset(
     """
-    arrow-down arrow-left arrow-up ban banknote-x bell building-2 calendar-check calendar-clock calendar-x
-    check chevron-down chevron-left chevron-right circle-alert circle-check circle-dashed circle-question-mark circle-x
-    clock-alert crown external-link git-commit-horizontal history hourglass info key-round languages layout-list lock
-    log-out mail message-square monitor moon pencil phone phone-missed phone-off plug refresh-cw search shield-check sun
-    triangle-alert unplug user-round users users-round x
+    arrow-down arrow-left arrow-up badge-euro ban bell building-2 calendar-check calendar-clock calendar-x-2 check
+    chevron-down chevron-left chevron-right circle-alert circle-check circle-dashed circle-question-mark circle-x
+    clock-alert crown external-link git-commit-horizontal history hourglass info languages layout-list lock log-out
+    mail message-square milestone monitor moon pencil phone phone-missed phone-off plug radar refresh-cw search
+    shield-check sun triangle-alert unplug user-round user-star users x
     """.split()  # noqa: SIM905
 )
 

@@ -47,12 +47,19 @@ def local_date(epoch: int) -> str:
     return datetime.fromtimestamp(epoch, ZONE).date().isoformat()
 
 
+def utc_offset(epoch: int) -> int:
+    """Seconds by which the account's zone is ahead of UTC."""
+    delta = datetime.fromtimestamp(epoch, ZONE).utcoffset()
+    return int(delta.total_seconds()) if delta else 0
+
+
 class Days:
     """Local days counted from today: -1 is yesterday."""
 
     def __init__(self, now: int) -> None:
         self.now = now
         self.today = datetime.fromtimestamp(now, ZONE).date()
+        self.weekday = self.today.weekday()
         self.midnight = cache(self._midnight)
         self.text = cache(lambda offset: self.date(offset).isoformat())
 
@@ -63,7 +70,7 @@ class Days:
         return int(datetime.combine(self.date(offset), time(), ZONE).timestamp())
 
     def is_weekend(self, offset: int) -> bool:
-        return self.date(offset).weekday() >= 5
+        return (self.weekday + offset) % 7 >= 5
 
     def past(self, ago: int, share: float) -> int:
         """A moment `ago` local days ago between 9:00 and 18:00, today before now; `share` in 0–1 places it."""

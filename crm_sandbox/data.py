@@ -83,6 +83,7 @@ class Deal:
     archived: bool = False
     deleted: bool = False
     acts: list[Act] = field(default_factory=list)
+    primary: int = 0  # index into people
 
 
 # What lies ahead of a deal. The first five clear `no_meeting`, "today" clears it until tomorrow, the others do not.
@@ -156,8 +157,8 @@ def quiet(rng: Random, plan: Plan) -> Plan:
 
 
 def unplanned(rng: Random, plan: Plan) -> Plan:
-    what = rng.choices(("nothing", "cancelled", "declined", "internal", "task", "overdue"), (60, 9, 6, 7, 10, 8))[0]
-    return replace(plan, ahead=what)
+    what: tuple[Ahead, ...] = ("nothing", "cancelled", "declined", "internal", "task", "overdue")
+    return replace(plan, ahead=rng.choices(what, (60, 9, 6, 7, 10, 8))[0])
 
 
 def solo(rng: Random, plan: Plan) -> Plan:
@@ -185,7 +186,9 @@ def any_plan(rng: Random, days: Days) -> Plan:
     count = rng.choices((0, 1, 2, 3, 4), (31, 33, 21, 11, 4))[0]
     for defect in rng.choices(list(DEFECTS), list(DEFECTS.values()), k=count):
         plan = defect(rng, plan)
-    if plan.solo is None and rng.random() < 0.1:
+    if plan.solo is not None and plan.last is not None:
+        plan = replace(plan, solo=max(plan.solo, plan.last + 2))
+    elif rng.random() < 0.1:
         plan = replace(plan, silent=max(rng.randint(9, 24), (plan.last or 0) + 1))
     return plan
 
@@ -212,7 +215,7 @@ class Story:
     def deals(self) -> Iterator[Deal]:
         rng = self.rng
         closed = self.size // 3
-        order = [None] * closed + [index for index in range(self.size - closed)]
+        order = [None] * closed + list(range(self.size - closed))
         rng.shuffle(order)
         for number, open_index in enumerate(order):
             if open_index is None:
@@ -242,7 +245,7 @@ class Story:
             return rng.choice(self.companies[-400:])
         lang: Lang = "fr" if rng.random() < 0.6 else "en"
         number = len(self.companies)
-        name = rng.choice(names.COMPANY[lang]).format(rng.choice(names.LAST[lang]).replace("_", " "))
+        name = rng.choice(names.COMPANY[lang]).format(rng.choice(names.LAST[lang]))
         if rng.random() < 0.25:
             name += f" {rng.choice(names.CITY[lang])}"
         created = self.days.midnight(-rng.randint(280, 900)) + rng.randint(8, 18) * 3600
@@ -254,7 +257,7 @@ class Story:
         rng = self.rng
         lang: Lang = company.lang if company else "fr"
         sex = rng.choice("fm")
-        first, last = rng.choice(names.FIRST[lang][sex]), rng.choice(names.LAST[lang]).replace("_", " ")
+        first, last = rng.choice(names.FIRST[lang][sex]), rng.choice(names.LAST[lang])
         title = rng.choice(names.TITLES[level][lang])["fm".index(sex)]
         number = self.people_count
         self.people_count += 1
@@ -309,6 +312,8 @@ class Story:
         else:
             deal.stage = 0
         deal.close = plan.close
+        if plan.silent is not None and people:
+            deal.primary = 2  # whose role is known must be a contact of the deal in both CRMs
         if plan.amount != "some":
             deal.amount = 0 if plan.amount == "zero" else None
         self.write_history(deal, plan, age)
@@ -371,8 +376,8 @@ class Story:
         rng = self.rng
         kinds: tuple[Kind, ...] = ("call", "meeting", "email", "email", "email", "message")
         if self.vendor == "pipedrive":
-            kinds = ("call", "meeting", "meeting", "email", "task")
-        for _ in range(rng.choices((0, 1, 2, 3), (20, 35, 30, 15))[0]):
+            kinds = ("call", "call", "meeting", "meeting", "task", "email")
+        for _ in range(rng.choices((0, 1, 2, 3, 4), (6, 18, 36, 26, 14))[0]):
             if age <= oldest:
                 break
             act = self.past(deal, rng.choice(kinds), workday(rng, self.days, oldest + 1, age), deal.people[:2][::-1])
@@ -444,7 +449,7 @@ class Story:
         deal.stage_since = deal.closed = days.past(closed, rng.random())
         deal.close = -closed
         kinds: tuple[Kind, ...] = ("call", "meeting", "email", "attempt")
-        for _ in range(rng.randint(3, 6)):
+        for _ in range(rng.randint(3, 7)):
             self.past(deal, rng.choice(kinds), rng.randint(closed, age), people[: rng.choice((1, 2))])
         if rng.random() < 0.03:
             deal.archived = True

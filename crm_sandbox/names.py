@@ -1,48 +1,70 @@
 """Words of which companies, people and deals are made. All people and companies are invented."""
 
+
+def words(text: str) -> list[str]:
+    return [word.replace("_", " ") for word in text.split()]
+
+
+def phrases(text: str) -> list[str]:
+    return text.split(" | ")
+
+
 FIRST = {
     "fr": {
-        "f": "Camille Nathalie Sandrine Aurélie Élodie Mathilde Inès Hélène Karine Solène Amandine Yasmine Bénédicte "
-        "Margaux Céline Fatou Léa Véronique Anne-Sophie Delphine Océane Sylvie Agathe Maëlle".split(),
-        "m": "Julien Thomas Étienne Karim Olivier Bastien Grégoire Damien Mehdi Loïc Antoine Rémi Pascal Guillaume "
-        "Cédric Yann Thibault Fabrice Jean-Marc Mamadou Arnaud Quentin Hervé Benoît".split(),
+        "f": words(
+            "Camille Nathalie Sandrine Aurélie Élodie Mathilde Inès Hélène Karine Solène Amandine Yasmine Bénédicte "
+            "Margaux Céline Fatou Léa Véronique Anne-Sophie Delphine Océane Sylvie Agathe Maëlle"
+        ),
+        "m": words(
+            "Julien Thomas Étienne Karim Olivier Bastien Grégoire Damien Mehdi Loïc Antoine Rémi Pascal Guillaume "
+            "Cédric Yann Thibault Fabrice Jean-Marc Mamadou Arnaud Quentin Hervé Benoît"
+        ),
     },
     "en": {
-        "f": "Harriet Olivia Megan Charlotte Priya Grace Eleanor Holly Fiona Aisha Laura Hannah Rebecca Joanne Naomi "
-        "Imogen Beth Caitlin Zoe Rachel Alison Ruth Ingrid Tessa".split(),
-        "m": "Oliver Callum Nathan Rhys Duncan Samir Gareth Elliot Marcus Toby Ewan Dominic Adrian Patrick Leon Hugh "
-        "Stuart Colin Ravi Jonah Felix Gordon Theo Alistair".split(),
+        "f": words(
+            "Harriet Olivia Megan Charlotte Priya Grace Eleanor Holly Fiona Aisha Laura Hannah Rebecca Joanne Naomi "
+            "Imogen Beth Caitlin Zoe Rachel Alison Ruth Ingrid Tessa"
+        ),
+        "m": words(
+            "Oliver Callum Nathan Rhys Duncan Samir Gareth Elliot Marcus Toby Ewan Dominic Adrian Patrick Leon Hugh "
+            "Stuart Colin Ravi Jonah Felix Gordon Theo Alistair"
+        ),
     },
 }
 LAST = {
-    "fr": "Marchand Delaunay Berthelot Lemoine Vasseur Roussel Carpentier Guérin Poulain Charpentier Bouvier Renaud "
-    "Leclercq Besnard Hamon Texier Cordier Joubert Maillard Pichon Blanchet Perrot Benali Diallo Lefèvre Gaillard "
-    "Tessier Prévost Chevallier Morvan Aubry Descamps Rivière Lacombe Humbert Collet Bazin Verdier Mallet Coulon "
-    "Fournel Lavigne Haddad Traoré Nguyen-Ledoux Le Goff Kervella Saint-Aubin d'Hérouville Courtois".replace(
-        "Le Goff", "Le_Goff"
-    ).split(),
-    "en": "Whitfield Ashdown Harcourt Pemberton Radley Thornbury Kessler Marsden Okafor Lindqvist Hargreaves Penrose "
-    "Brackley Sandhu Holloway Fairweather Wexford Dunmore Ellsworth Garrick Mayhew Oakden Prescott Rowntree Stapleton "
-    "Tindall Underhill Vickers Wadsworth Yarwood Abernathy Blakeney Carrow Desai Everleigh Fenwick Goodall Hartnell "
-    "Iveson Jessop Kirkbride Lanyon Merrick Northcott O'Dwyer Pryce Quigley Ridgewell Selwood Trelawny".split(),
+    "fr": words(
+        "Marchand Delaunay Berthelot Lemoine Vasseur Roussel Carpentier Guérin Poulain Charpentier Bouvier Renaud "
+        "Leclercq Besnard Hamon Texier Cordier Joubert Maillard Pichon Blanchet Perrot Benali Diallo Lefèvre Gaillard "
+        "Tessier Prévost Chevallier Morvan Aubry Descamps Rivière Lacombe Humbert Collet Bazin Verdier Mallet Coulon "
+        "Fournel Lavigne Haddad Traoré Nguyen-Ledoux Le_Goff Kervella Saint-Aubin d'Hérouville Courtois"
+    ),
+    "en": words(
+        "Whitfield Ashdown Harcourt Pemberton Radley Thornbury Kessler Marsden Okafor Lindqvist Hargreaves Penrose "
+        "Brackley Sandhu Holloway Fairweather Wexford Dunmore Ellsworth Garrick Mayhew Oakden Prescott "
+        "Rowntree Stapleton Tindall Underhill Vickers Wadsworth Yarwood Abernathy Blakeney Carrow Desai "
+        "Everleigh Fenwick Goodall Hartnell Iveson Jessop Kirkbride Lanyon Merrick Northcott O'Dwyer Pryce "
+        "Quigley Ridgewell Selwood Trelawny"
+    ),
 }
 COMPANY = {
-    "fr": (
-        "Transports {} | Laiterie {} | Ateliers {} | Groupe {} | Cabinet {} & Associés | Imprimerie {} | Menuiserie {} | "
+    "fr": phrases(
+        "Transports {} | Laiterie {} | Ateliers {} | Groupe {} | Cabinet {} & Associés | Imprimerie {} | "
+        "Menuiserie {} | "
         "Maison {} | Éditions {} | {} Ingénierie | {} Logistique | {} Énergie | Clinique {} | Domaine {} | "
         "{} Distribution | Fonderie {} | Pharmacie Centrale {} | {} & Fils | Conserverie {} | {} Assurances | "
         "Brasserie {} | {} Nettoyage Industriel | {} Bâtiment | Coopérative {}"
-    ).split(" | "),
-    "en": (
-        "{} Logistics | {} Foods Ltd | {} & Sons | {} Engineering | {} Care Homes | {} Packaging | {} Insurance Brokers | "
+    ),
+    "en": phrases(
+        "{} Logistics | {} Foods Ltd | {} & Sons | {} Engineering | {} Care Homes | {} Packaging | "
+        "{} Insurance Brokers | "
         "{} Outdoor | {} Analytics | {} Textiles | {} Renewables | {} Hotels | {} Dental Group | {} Freight | "
         "{} Building Supplies | {} Learning Trust | {} Biotech | {} Print Works | {} Dairies | {} Property Services | "
         "{} Robotics | {} Vineyards | {} Marine | {} Retail Group"
-    ).split(" | "),
+    ),
 }
 CITY = {
-    "fr": "Lyon Nantes Rennes Lille Bordeaux Grenoble Strasbourg Dijon Angers Tours Reims Brest Metz Annecy Pau".split(),
-    "en": "Leeds Bristol Cardiff Dublin Norwich Exeter York Derby Leicester Perth Bath Preston Cork Hull Oxford".split(),
+    "fr": words("Lyon Nantes Rennes Lille Bordeaux Grenoble Strasbourg Dijon Angers Tours Reims Brest Metz Annecy Pau"),
+    "en": words("Leeds Bristol Cardiff Dublin Norwich Exeter York Derby Leicester Perth Bath Preston Cork Hull Oxford"),
 }
 
 # Levels of a job title: c C-level, v VP, d Director, n none of them, - no title at all.
@@ -184,7 +206,7 @@ LOST = [
 # What a real CRM also holds: pasted text, emoji, right-to-left text, markup.
 MESSY_TITLES = [
     "Suite au salon : reprise complète du dossier, comprenant l'audit des entrepôts, la formation des équipes de nuit, "
-    "la reprise de l'historique depuis 2014, l'interface avec la paie et le transport, et une option sur la maintenance "
+    "la reprise de l'historique depuis 2014, l'interface avec la paie et le transport, et une option sur l'entretien "
     "des terminaux (cf. courriel de mardi, à découper en deux affaires dès que le budget est voté) – {}",
     "🚀🔥 {} – big one!! 👩🏽‍💼🇫🇷",
     "عرض أسعار – توسعة المستودع – {}",

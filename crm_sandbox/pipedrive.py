@@ -11,7 +11,7 @@ from typing import Any
 
 from crm_sandbox.clock import seconds, whole_seconds
 from crm_sandbox.messages import Answer, Refused, Request, answer
-from crm_sandbox.store import Crm, Fields, Row, Table, dumps
+from crm_sandbox.store import Crm, Fields, Row, dumps
 
 MORE_INFO = "Please check developers.pipedrive.com"
 PAGING = {"limit", "cursor"}
@@ -213,7 +213,7 @@ class Pipedrive:
             if name == "activities":  # their only one
                 return text[:-1] + b"," + (optional[1:] if optional else b'"attendees":[]}')
             values = row.read_optional()
-            chosen = {key: values.get(key) for key in included if key != "source_lead_id"}
+            chosen = {key: values.get(key) for key in sorted(included - {"source_lead_id"})}
             return text[:-1] + b"," + dumps(chosen)[1:] if chosen else text
 
         return write
@@ -341,6 +341,3 @@ def read_cursor(cursor: str, sort_by: str, descending: bool) -> tuple[Any, int]:
 def envelope(rows: Iterable[bytes], cursor: str | None) -> Answer:
     additional = dumps({"next_cursor": cursor})
     return Answer(200, b'{"success":true,"data":[' + b",".join(rows) + b'],"additional_data":' + additional + b"}")
-
-
-__all__ = ["FIELD_LISTS", "Pipedrive", "Table"]

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from crm_sandbox import names
-from crm_sandbox.clock import DAY, ZONE, Days, iso, local_date
+from crm_sandbox.clock import DAY, Days, iso, local_date, utc_offset
 from crm_sandbox.data import Act, Company, Deal, Person, Story
 from crm_sandbox.store import Crm, Fields, Row
 
@@ -69,7 +69,7 @@ def deal_row(deal: Deal, days: Days, activity_ids: list[int]) -> Row:
         "creator_user_id": owner or USER_IDS[0],
         "owner_id": owner,
         "value": deal.amount or 0,
-        "person_id": deal.people[0].number + FIRST_PERSON if deal.people else None,
+        "person_id": deal.people[deal.primary].number + FIRST_PERSON if deal.people else None,
         "org_id": deal.company.number + FIRST_ORG if deal.company else None,
         "stage_id": None if deal.stage is None else STAGE_IDS[deal.pipeline][deal.stage],
         "pipeline_id": PIPELINE_IDS[deal.pipeline],
@@ -136,7 +136,9 @@ def activity(id: int, act: Act, deal: Deal, days: Days) -> Row:
     lies ahead: Pipedrive has no outcome. An unanswered call has a type of its own, as teams do."""
     lunch = act.kind == "meeting" and act.flavour % 11 == 0 and act.done
     kind = {"attempt": "unanswered_call", "internal": "meeting", "organiser": "meeting"}.get(act.kind, act.kind)
-    subject = {"organiser": "meeting"}.get(act.kind, act.outcome if act.outcome in ("no_show", "cancelled") else act.kind)
+    subject = {"organiser": "meeting"}.get(
+        act.kind, act.outcome if act.outcome in ("no_show", "cancelled") else act.kind
+    )
     subjects = names.SUBJECTS[deal.lang]["lunch" if lunch else subject]
     people = [*act.people, *(person for person in act.declined if person not in act.people)]
     owner = deal.owner or 0
@@ -144,13 +146,14 @@ def activity(id: int, act: Act, deal: Deal, days: Days) -> Row:
     marked = min(days.now, end + (act.flavour % 40) * 600) if act.done else None
     updated = max(act.logged, marked or 0)
     met = kind == "meeting" or lunch
+    gone = act.at > days.now and act.outcome == "cancelled"
     fields = {
         "id": id,
         "subject": subjects[act.flavour % len(subjects)],
         "type": "lunch" if lunch else kind,
         "owner_id": USER_IDS[owner],
         "creator_user_id": USER_IDS[owner],
-        "is_deleted": act.at > days.now and act.outcome == "cancelled",
+        "is_deleted": gone,
         "add_time": iso(act.logged),
         "update_time": iso(updated),
         "deal_id": deal.number + FIRST_DEAL,
@@ -182,7 +185,7 @@ def activity(id: int, act: Act, deal: Deal, days: Days) -> Row:
             attendees.append(colleague_attendee((owner + 1) % 5, organiser=False))
         attendees += [person_attendee(person, person in act.declined) for person in people]
     row = Row(id, updated, fields, {"attendees": attendees})
-    row.deleted = fields["is_deleted"]
+    row.deleted = gone
     return row
 
 
@@ -351,7 +354,9 @@ def fixed(now: int) -> dict[str, Any]:
             field("Job title", "job_title", "varchar", person=True),
             field("Job title", TITLE_FIELD, "varchar", person=True, custom=True),
             field("Buying role", ROLE_FIELD, "enum", person=True, custom=True, options=ROLE_OPTIONS),
-            field("Newsletter", field_code("Newsletter"), "enum", person=True, custom=True, options={"Oui": 41, "Non": 42}),
+            field(
+                "Newsletter", field_code("Newsletter"), "enum", person=True, custom=True, options={"Oui": 41, "Non": 42}
+            ),
         ],
         "organizationFields": [
             field("Name", "name", "varchar"),
@@ -412,7 +417,6 @@ def field(
 
 def user(index: int, now: int) -> Fields:
     first, last, _team, active = names.COLLEAGUES[index]
-    offset = Days(now).date(0)
     since = v1_time(now - (700 - 40 * index) * DAY)
     admin = index == 0
     return {
@@ -434,19 +438,12 @@ def user(index: int, now: int) -> Fields:
         ],
         "active_flag": active,
         "timezone_name": "Europe/Paris",
-        "timezone_offset": utc_offset(offset.year, offset.month, offset.day),
+        "timezone_offset": f"+{utc_offset(now) // 3600:02d}:00",
         "role_id": 1,
         "icon_url": None,
         "is_you": admin,
         "is_deleted": not active,
     }
-
-
-def utc_offset(year: int, month: int, day: int) -> str:
-    from datetime import datetime
-
-    text = datetime(year, month, day, 12, tzinfo=ZONE).strftime("%z")
-    return f"{text[:3]}:{text[3:]}"
 
 
 def v1_time(epoch: int) -> str:

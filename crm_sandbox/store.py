@@ -1,4 +1,4 @@
-"""What one CRM holds: tables of rows kept as serialised JSON, so that 50,000 deals fit in memory and pages are cheap."""
+"""What one CRM holds: tables of rows kept as serialised JSON, so that 50,000 deals fit in memory and are sent fast."""
 
 import json
 from bisect import insort

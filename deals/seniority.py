@@ -215,7 +215,7 @@ def _clauses(segment: str) -> Iterator[str]:
     """Cut before the and/et that another job follows: a marker after it says nothing of what stands before it."""
     clause: list[str] = []
     for part in _AND.split(segment):
-        if clause and (_OFFICE.search(part) or _ELSES.search(part) or _FORMER.search(part)):
+        if clause and any(job.search(part) for job in (_OFFICE, _ELSES, _OTHER_JOB, _FORMER)):
             yield " and ".join(clause)
             clause = []
         clause.append(part)

@@ -99,6 +99,7 @@ Deputy CEO and CFO
 Creative Director and Co-Founder
 Directrice artistique, fondatrice
 CFO and Secretary
+CEO and Product Owner
 Founder and former CEO
 Former CEO / Founder
 Advisory Board Chairman

@@ -27,4 +27,6 @@ class Command(migrate.Command):
         alter = "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT"
         with connection.cursor() as cursor:
             cursor.execute(f"{alter} SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app}")
+            if connection.pg_version >= 170000:  # to refresh the planner's statistics after a bulk load
+                cursor.execute(f"{alter} MAINTAIN ON TABLES TO {app}")
             cursor.execute(f"{alter} USAGE, SELECT ON SEQUENCES TO {app}")

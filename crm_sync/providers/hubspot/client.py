@@ -222,7 +222,11 @@ class HubSpot(Provider):
         inputs = [{"id": text(record["id"])} for record in records]
         results: list[Json] = []
         while inputs:
-            answer = items(self.api.post(path, {"inputs": inputs}).get("results"))
+            body = self.api.post(path, {"inputs": inputs})
+            # That a record has none is told as an error too; any other would pass for "has none".
+            if any(error.get("category") != "OBJECT_NOT_FOUND" for error in items(body.get("errors"))):
+                raise UnexpectedAnswer(f"{path}: not all could be read", status=207)
+            answer = items(body.get("results"))
             results += answer
             asked, inputs = inputs, []
             for result in answer:

@@ -1,0 +1,266 @@
+"""What the deal list shows: tabs, facets with counts, totals per currency, rows. Six statements, however many rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Case, Count, Exists, OuterRef, Subquery, When
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import Organisation
+from alerts import formats, wording
+from alerts.deal_query import PAGE_SIZE, SORTS, DealQuery, has_any
+from alerts.evidence import names_for
+from alerts.facets import Chip, Facet, Tab, alert_facet, count_alerts, group_deals, owner_facet, stage_facet, tabs_of
+from alerts.models import Alert, Pending, Run
+from alerts.rules import BY_KIND, RULES
+from deals.clock import Clock
+from deals.models import Deal, DealActivity
+from deals.querysets import DealQuerySet
+
+ICONS_SHOWN = 5
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    label: str
+    url: str = ""
+    sorted: str = ""
+
+
+@dataclass(frozen=True)
+class Total:
+    currency: str
+    amount: Decimal
+    at_risk: Decimal
+
+
+@dataclass(frozen=True)
+class ShownAlert:
+    """An alert in the reader's language."""
+
+    kind: str
+    icon: str
+    critical: bool
+    title: str
+    sentence: str
+    since: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Row:
+    deal: Deal
+    name: str
+    detail: str
+    overdue: bool
+    alerts: list[ShownAlert]
+    spoken: str
+
+    @property
+    def badges(self) -> list[ShownAlert]:
+        """One icon a kind, at most five."""
+        return list({alert.kind: alert for alert in self.alerts}.values())[:ICONS_SHOWN]
+
+    @property
+    def more(self) -> int:
+        return max(0, len({alert.kind for alert in self.alerts}) - ICONS_SHOWN)
+
+
+@dataclass
+class DealList:
+    query: DealQuery
+    tabs: list[Tab]
+    facets: list[Facet]
+    totals: list[Total]
+    count: int
+    count_at_risk: int
+    rows: list[Row] = field(default_factory=list)
+    evaluated: str = ""
+
+    @property
+    def total_open(self) -> int:
+        return self.tabs[0].count
+
+    @property
+    def noun(self) -> str:
+        return ngettext("deal", "deals", self.count)
+
+    @property
+    def sums(self) -> list[Total]:
+        return [total for total in self.totals if total.amount]
+
+    @property
+    def at_risk(self) -> str:
+        """ "€2,833,769 at risk"; the number of deals when none of them has an amount."""
+        if not self.count_at_risk:
+            return ""
+        sums = [formats.money(total.at_risk, total.currency) for total in self.totals if total.at_risk]
+        return _("%(amount)s at risk") % {"amount": " · ".join(sums) or formats.number(self.count_at_risk)}
+
+    @property
+    def spoken(self) -> str:
+        """The result in one sentence, announced after every change."""
+        count = ngettext("%(count)s deal", "%(count)s deals", self.count) % {"count": formats.number(self.count)}
+        sums = formats.join([formats.money(total.amount, total.currency) for total in self.sums])
+        risk = ngettext("%(count)s at risk", "%(count)s at risk", self.count_at_risk) % {
+            "count": formats.number(self.count_at_risk)
+        }
+        return ", ".join(part for part in (count, sums, risk) if part) + "."
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.count // PAGE_SIZE))
+
+    @property
+    def page(self) -> int:
+        return self.query.page
+
+    @property
+    def previous(self) -> str:
+        return self.query.with_(page=self.page - 1).url if self.page > 1 else ""
+
+    @property
+    def next(self) -> str:
+        return self.query.with_(page=self.page + 1).url if self.page < self.pages else ""
+
+    @property
+    def columns(self) -> list[Column]:
+        labels = {
+            "deal": _("Deal"),
+            "alerts": _("Alerts"),
+            "amount": _("Amount"),
+            "stage": _("Stage"),
+            "close": _("Close date"),
+            "last": _("Last exchange"),
+            "owner": _("Owner"),
+        }
+        return [self._column(name, label) for name, label in labels.items()]
+
+    def _column(self, name: str, label: str) -> Column:
+        key = "risk" if name == "alerts" else name
+        if key not in SORTS:
+            return Column(name, label)
+        current = {f"-{key}": "descending", key: "ascending"}.get(self.query.sort, "")
+        # The first click brings the direction that helps: most at risk, dearest, soonest to close, longest silent.
+        first = f"-{key}" if key in ("risk", "amount") else key
+        other = key if first.startswith("-") else f"-{key}"
+        return Column(name, label, self.query.with_(sort=other if self.query.sort == first else first).url, current)
+
+    @property
+    def chips(self) -> list[Chip]:
+        chosen = [(facet.name, option) for facet in self.facets for option in facet.options if option.chosen]
+        chips = [(option.label, self.query.without(name, option.value)) for name, option in chosen]
+        if self.query.q:
+            chips.append((_("“%(text)s”") % {"text": self.query.q}, self.query.with_(q="")))
+        return [Chip(label, _("Remove the filter %(label)s") % {"label": label}, query.url) for label, query in chips]
+
+
+def deal_list(organisation: Organisation, email: str, query: DealQuery, clock: Clock) -> DealList:
+    """The answer to `query` for the reader with that e-mail address."""
+    deals: DealQuerySet = organisation.deals.open()  # type: ignore[attr-defined]
+    counts = count_alerts(deals, query, email)
+    groups = group_deals(deals, query, email)
+    facets = [alert_facet(query, counts), owner_facet(query, groups["owner"]), stage_facet(query, groups["stage"])]
+    # An owner or stage without open deals, of whoever: said, and left out.
+    known = query
+    for facet, sentence in (
+        (facets[1], _("This owner has no open deal; the filter was left out.")),
+        (facets[2], _("No open deal is in this stage; the filter was left out.")),
+    ):
+        offered = {option.value for option in facet.options}
+        kept = tuple(value for value in getattr(known, facet.name) if value in offered)
+        if kept != getattr(known, facet.name):
+            known = known.with_(**{facet.name: kept}, refused=(*known.refused, sentence), page=known.page)
+    if known != query:
+        return deal_list(organisation, email, known, clock)
+    currencies = groups["currency"]
+    found = DealList(
+        query=query,
+        tabs=tabs_of(query, counts),
+        facets=facets,
+        totals=[Total(row["label"], row["amount"] or ZERO, row["risk_amount"] or ZERO) for row in currencies],
+        count=sum(row["n"] for row in currencies),
+        count_at_risk=sum(row["risk"] for row in currencies),
+    )
+    if query.page > found.pages:
+        sentence = _("There is no page %(page)s. This is the last one.") % {"page": formats.number(query.page)}
+        found.query = query.with_(page=found.pages, refused=(*query.refused, sentence))
+    if found.count:
+        _add_rows(found, organisation, deals, email, clock)
+    return found
+
+
+def _add_rows(found: DealList, organisation: Organisation, deals: DealQuerySet, email: str, clock: Clock) -> None:
+    runs = Run.objects.filter(organisation=organisation, finished_at__isnull=False).order_by("-finished_at")
+    attempts = (
+        DealActivity.objects.filter(organisation=organisation, deal=OuterRef("pk"), activity__state="attempt")
+        .filter(occurred_at__gt=Coalesce(OuterRef("last_interaction_at"), OuterRef("created_at")))
+        .filter(occurred_at__lte=clock.now, activity__deleted=False)
+        .order_by()
+        .values("deal")
+        .annotate(n=Count("pk"))
+        .values("n")
+    )
+    start = (found.query.page - 1) * PAGE_SIZE
+    page = list(
+        found.query.ordered(deals.filter(found.query.matching(email)).for_list()).annotate(
+            attempts=Case(When(has_any(1 << BY_KIND["no_activity"].bit), then=Subquery(attempts)), default=None),
+            evaluated_at=Subquery(runs.values("finished_at")[:1]),
+            pending=Exists(Pending.objects.filter(organisation=organisation)),
+        )[start : start + PAGE_SIZE]
+    )
+    shown = shown_alerts(organisation, page, clock)
+    found.rows = [_row(deal, shown.get(deal.pk, []), clock) for deal in page]
+    found.evaluated = _evaluated(page[0], clock) if page else ""
+
+
+def shown_alerts(organisation: Organisation, deals: Sequence[Deal], clock: Clock) -> dict[int, list[ShownAlert]]:
+    """The open alerts of some deals, critical ones first, in sentences. Three statements."""
+    by_pk = {deal.pk: deal for deal in deals}
+    alerts = list(Alert.objects.filter(organisation=organisation, deal__in=by_pk, resolved_at=None))
+    order = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
+    alerts.sort(key=lambda alert: (order[alert.kind], alert.subject))
+    names = names_for(organisation, alerts)
+    found: dict[int, list[ShownAlert]] = {}
+    for alert in alerts:
+        deal, rule = by_pk[alert.deal_id], BY_KIND[alert.kind]
+        attempts = (getattr(deal, "attempts", 0) or 0) if alert.kind == "no_activity" else 0
+        found.setdefault(deal.pk, []).append(
+            ShownAlert(
+                kind=alert.kind,
+                icon=rule.icon,
+                critical=rule.critical,
+                title=wording.title(alert.kind, alert.subject, names),
+                sentence=wording.sentence(alert, deal, names, clock, attempts),
+                since=wording.since(alert, clock),
+                action=str(rule.action),
+            )
+        )
+    return found
+
+
+def _row(deal: Deal, alerts: list[ShownAlert], clock: Clock) -> Row:
+    company = deal.company.name if deal.company else ""
+    name = company or deal.title or _("Untitled deal")
+    return Row(
+        deal=deal,
+        name=name,
+        detail=deal.title if company else "",
+        overdue=deal.close_on is not None and deal.close_on < clock.today,
+        alerts=alerts,
+        spoken=wording.spoken(name, [alert.title for alert in alerts]),
+    )
+
+
+def _evaluated(deal: Any, clock: Clock) -> str:
+    if deal.pending:
+        return _("Alerts are being brought up to date.")
+    moments: list[datetime] = [moment for moment in (deal.evaluated_at, deal.source.synced_at) if moment]
+    return _("Alerts evaluated %(ago)s.") % {"ago": formats.time_apart(max(moments), clock.now)} if moments else ""

@@ -1,0 +1,76 @@
+"""python -m crm_sandbox: serves a Pipedrive and a HubSpot with invented data on this machine."""
+
+import argparse
+import contextlib
+import gc
+import json
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from crm_sandbox import hubspot_data, pipedrive_data, scenario
+from crm_sandbox.clock import seconds
+from crm_sandbox.control import Control, Writer
+from crm_sandbox.faults import Faults
+from crm_sandbox.hubspot import HubSpot
+from crm_sandbox.hubspot_writer import HubSpotWriter
+from crm_sandbox.pipedrive import Pipedrive
+from crm_sandbox.pipedrive_writer import PipedriveWriter
+from crm_sandbox.server import Log, Server
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m crm_sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8010, help="0 takes a free one")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--deals", type=int, default=300, help="deals of each CRM")
+    parser.add_argument("--now", help="ISO 8601 with a zone: the moment around which the data is invented")
+    parser.add_argument("--pipedrive-token", default="sandbox-pipedrive-token")
+    parser.add_argument("--hubspot-token", default="sandbox-hubspot-token")
+    parser.add_argument("--scenario", type=Path, help="JSON with exact objects, served instead of invented ones")
+    return parser.parse_args(arguments)
+
+
+def build(options: argparse.Namespace) -> Server:
+    now = seconds(options.now) if options.now else int(datetime.now(UTC).timestamp())
+    gc.disable()  # nothing made here is ever freed
+    if options.scenario:
+        given = json.loads(options.scenario.read_text())
+        crms = scenario.pipedrive(given.get("pipedrive", {}), now), scenario.hubspot(given.get("hubspot", {}), now)
+    else:
+        crms = (
+            pipedrive_data.generate(options.seed, options.deals, now),
+            hubspot_data.generate(options.seed, options.deals, now),
+        )
+    gc.freeze()
+    gc.enable()
+    faults, log = Faults(), Log()
+    writers: dict[str, Writer] = {"pipedrive": PipedriveWriter(crms[0]), "hubspot": HubSpotWriter(crms[1])}
+    apis = (
+        Pipedrive(crms[0], options.pipedrive_token),
+        HubSpot(crms[1], options.hubspot_token),
+        Control(writers, faults, log),
+    )
+    return Server((options.host, options.port), {api.prefix: api for api in apis}, faults, log)
+
+
+def stop(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, stop)
+    options = parse(sys.argv[1:])
+    with build(options) as server:
+        host, port = server.server_address[:2]
+        sys.stdout.write(f"crm sandbox ready on http://{host if isinstance(host, str) else host.decode()}:{port}\n")
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            server.serve_forever(poll_interval=0.2)
+
+
+if __name__ == "__main__":
+    main()

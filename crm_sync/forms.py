@@ -1,0 +1,42 @@
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from crm_sync.providers import PROVIDERS
+from crm_sync.providers.base import Field
+
+
+class ConnectForm(forms.Form):
+    provider = forms.ChoiceField(
+        label=_("Your CRM"),
+        choices=[(name, provider.label) for name, provider in PROVIDERS.items()],
+        error_messages={
+            "required": _("Choose your CRM."),
+            "invalid_choice": _("Vigie cannot read this CRM. Choose one of the list."),
+        },
+    )
+    token = forms.CharField(
+        label=_("Token"),
+        max_length=500,
+        widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "off", "spellcheck": "false"}),
+        error_messages={
+            "required": _("Paste the token of your CRM."),
+            "max_length": _("This is too long for a token. Copy the token alone."),
+        },
+    )
+
+
+class FieldsForm(forms.Form):
+    """Which fields of the CRM's people hold role and job title."""
+
+    role_field = forms.ChoiceField(label=_("Field that holds the role"), required=False)
+    title_field = forms.ChoiceField(label=_("Field that holds the job title"), required=False)
+
+    def __init__(self, *args: object, fields: list[Field], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        for name, use in (("role_field", "role"), ("title_field", "title")):
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            choices = [(each.key, each.label) for each in fields if each.use == use]
+            field.choices = [("", _("None")), *choices]
+            field.widget.attrs["class"] = "input"
+            field.error_messages["invalid_choice"] = _("This field is no longer in the CRM. Choose another one.")

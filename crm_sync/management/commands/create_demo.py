@@ -1,0 +1,69 @@
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from accounts.models import Membership, Organisation, User
+from accounts.tenancy import tenant
+from crm_sync import sync
+from crm_sync.providers import PROVIDERS
+from crm_sync.providers.base import CrmError
+
+PASSWORD = "vigie-demo-2026"  # noqa: S105 - printed at every start: the demo listens on this machine only
+DEMO = {
+    "pipedrive": (
+        {
+            "name": "Atelier Numérique",
+            "time_zone": "Europe/Paris",
+            "country": "FR",
+            "currency": "EUR",
+            "language": "fr",
+        },
+        "atelier-numerique.example",
+        {"admin": "Claire Fontaine", "manager": "Karim Benali", "rep": "Louise Perrin"},
+    ),
+    "hubspot": (
+        {"name": "Fenwick & Lowe", "time_zone": "Europe/London", "country": "GB", "currency": "GBP", "language": "en"},
+        "fenwick-lowe.example",
+        {"admin": "Alice Fenwick", "manager": "Tom Okafor", "rep": "Grace Lowe"},
+    ),
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Creates two organisations with three logins each and connects them to the CRMs, as the connect page does. "
+        "No CRM data is created: the worker reads it. What exists already stays. Prints the logins as JSON."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for provider in PROVIDERS:
+            parser.add_argument(f"--{provider}-token", default="", help="without it this CRM is not connected")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        organisations = [self.create(provider, options[f"{provider}_token"]) for provider in DEMO]
+        self.stdout.write(json.dumps(organisations, ensure_ascii=False))
+
+    def create(self, provider: str, token: str) -> dict[str, Any]:
+        fields, domain, people = DEMO[provider]
+        organisation, _ = Organisation.objects.get_or_create(name=fields["name"], defaults=fields)
+        logins = []
+        for role, name in people.items():
+            email = f"{name.split()[0].lower()}@{domain}"
+            user = User.objects.filter(email=email).first() or User.objects.create_user(email, PASSWORD, name=name)
+            Membership.objects.get_or_create(user=user, organisation=organisation, defaults={"role": role})
+            logins.append({"email": email, "password": PASSWORD, "role": role})
+        if token:
+            self.connect(organisation, provider, token)
+        return {"name": organisation.name, "provider": provider, "logins": logins}
+
+    def connect(self, organisation: Organisation, provider: str, token: str) -> None:
+        with tenant(organisation):
+            if organisation.connections.exists():  # also one that somebody has disconnected on purpose
+                return
+        try:
+            with tenant(organisation):
+                sync.connect(organisation, provider, token)
+        except CrmError as error:
+            self.stderr.write(f"{organisation.name} is not connected: {provider} answered {error.code}.")

@@ -1,0 +1,91 @@
+"""The state of an organisation's CRM connections in words: one statement, for every page."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce, JSONObject
+from django.utils.translation import gettext as _
+
+from accounts.models import Organisation
+from alerts.formats import time_apart
+from crm_sync import wording
+from crm_sync.models import Connection, StreamProgress, SyncRun
+from deals.clock import Clock
+
+FRESH = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Status:
+    """`state`: none, first (the first synchronisation is running), trouble, waiting, stale or fresh.
+
+    `text` is one line; `what` and `todo` say what is wrong and what to do; `records` were read by the run under way.
+    """
+
+    state: str
+    text: str
+    provider: str = ""
+    what: str = ""
+    todo: str = ""
+    records: int = 0
+
+    @property
+    def tone(self) -> str:
+        return {"fresh": "ok", "trouble": "bad"}.get(self.state, "")
+
+
+def connections_with_run(organisation: Organisation) -> Any:
+    """Connections, each with `run`: the newest run as a dict, or None."""
+    records = (
+        StreamProgress.objects.filter(run=OuterRef("pk"))
+        .order_by()
+        .values("run")
+        .annotate(n=Sum("records"))
+        .values("n")
+    )
+    newest = SyncRun.objects.filter(connection=OuterRef("pk")).order_by("-started_at")
+    run = JSONObject(
+        pk="pk",
+        kind="kind",
+        problem="problem",
+        detail="problem_detail",
+        finished="finished_at",
+        records=Coalesce(Subquery(records), 0),
+    )
+    return (
+        Connection.objects.filter(organisation=organisation)
+        .select_related("source")
+        .annotate(run=Subquery(newest.values(json=run)[:1]))
+        .order_by("pk")
+    )
+
+
+def status_of(connection: Any, clock: Clock) -> Status:
+    """The state of one of `connections_with_run`."""
+    crm, run, synced_at = wording.label(connection.provider), connection.run or {}, connection.source.synced_at
+    values = {"crm": crm, "ago": time_apart(synced_at, clock.now) if synced_at else ""}
+    if connection.state == Connection.State.DISCONNECTED:
+        text = _("%(crm)s disconnected, last synchronised %(ago)s") if synced_at else _("%(crm)s disconnected")
+        return Status("stale", text % values, connection.provider)
+    problem = run.get("problem") if not run.get("finished") else ""
+    if connection.state != Connection.State.CONNECTED and not problem:
+        problem = "token_refused" if connection.state == Connection.State.REFUSED else "missing_permission"
+    if problem:
+        what, todo = wording.problem(problem, connection.provider, run.get("detail", ""))
+        text = f"{what} {_('Last synchronised %(ago)s.') % values}" if synced_at else what
+        return Status("trouble", text, connection.provider, what, todo, run.get("records", 0))
+    if not synced_at:
+        text = _("%(crm)s: first synchronisation running") % values
+        return Status("first", text, connection.provider, records=run.get("records", 0))
+    state = "fresh" if clock.now - synced_at < FRESH else "stale"
+    return Status(state, _("%(crm)s synchronised %(ago)s") % values, connection.provider)
+
+
+def status(organisation: Organisation, clock: Clock) -> Status:
+    """The state of the connection that needs attention most."""
+    order = ("trouble", "first", "stale", "fresh")
+    found = [status_of(connection, clock) for connection in connections_with_run(organisation)]
+    connected = [item for item in found if item.state != "stale"] or found
+    return min(connected, key=lambda item: order.index(item.state), default=Status("none", _("No CRM connected")))

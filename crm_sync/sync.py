@@ -1,0 +1,256 @@
+"""Reading a CRM into `deals`: connecting, the first synchronisation, what changed since, all in steps of one page.
+
+The CRM is asked outside any transaction. A page is then written in one: its rows, the marks for evaluation and the
+cursor, so that a process may die at any time and the next one asks no finished page again.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection as database
+from django.db.models import F
+
+from accounts.models import Organisation
+from accounts.tenancy import tenant
+from alerts import queue
+from alerts.tasks import evaluate_changed
+from crm_sync import providers, vault
+from crm_sync.models import Connection, StreamProgress, SyncRun
+from crm_sync.providers.base import CrmError, MissingPermission, Page, Provider, RateLimited, TokenRefused
+from deals.clock import Clock
+from deals.models import Source
+from deals.upsert import upsert
+
+logger = logging.getLogger(__name__)
+
+# Re-read before the last synchronisation's end: index lag and timestamps of whole seconds (RELIABILITY §2).
+OVERLAP = {"pipedrive": timedelta(minutes=5), "hubspot": timedelta(minutes=10)}
+# Without these there is nothing to watch; any other stream that may not be read is left out, and said.
+NEEDED = {"pipelines", "deals"}
+RETRY = (30, 60, 120, 300, 600)  # seconds after the first, second, … failure in a row
+_LOCK = 0x5653  # "VS": synchronisations, among the advisory locks of this database
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def connect(organisation: Organisation, provider: str, token: str) -> Connection:
+    """Check `token` with the CRM, keep it encrypted and start reading. Raises CrmError, and then keeps nothing.
+
+    An account that was connected before is found again with its rows; only the token is replaced.
+    Runs in the caller's tenant context.
+    """
+    account = providers.connect(provider, token).identify()
+    source, _ = Source.objects.update_or_create(
+        organisation=organisation,
+        provider=provider,
+        account_id=account.account_id,
+        defaults={
+            "account_name": account.name[:200],
+            "link_base": account.link_base[:200],
+            "currency": account.currency[:3],
+            "time_zone": account.time_zone[:64],
+        },
+    )
+    connection, _ = Connection.objects.update_or_create(
+        organisation=organisation,
+        source=source,
+        defaults={
+            "provider": provider,
+            "token": vault.seal(token, organisation.pk, source.pk),
+            "state": Connection.State.CONNECTED,
+            "connected_at": now(),
+        },
+    )
+    SyncRun.objects.filter(organisation=organisation, connection=connection, finished_at=None).update(retry_at=None)
+    start(connection)
+    return connection
+
+
+def disconnect(connection: Connection) -> None:
+    """Forget the token. What was read stays, and is not read again until somebody connects."""
+    connection.token, connection.state = "", Connection.State.DISCONNECTED
+    connection.save(update_fields=["token", "state"])
+    SyncRun.objects.filter(connection=connection, finished_at=None).update(finished_at=now(), problem="disconnected")
+
+
+def provider_of(connection: Connection) -> Provider:
+    source = connection.source
+    return providers.connect(
+        connection.provider,
+        vault.unseal(connection.token, connection.organisation_id, source.pk),
+        role_field=connection.role_field,
+        title_field=connection.title_field,
+        time_zone=source.time_zone,
+        currency=source.currency,
+    )
+
+
+def start(connection: Connection, streams: tuple[str, ...] = ()) -> SyncRun:
+    """Begin a run, or find the one under way, and ring the worker after the commit.
+
+    `streams`: read these whole (after a change of the field mapping); otherwise everything, or what has changed.
+    """
+    from crm_sync.tasks import advance
+
+    unfinished = SyncRun.objects.filter(connection=connection, finished_at=None)
+    if (run := unfinished.first()) is not None and streams:
+        # Pages read with the old mapping are stale: the run under way reads these streams again.
+        run.streams.filter(stream__in=streams).update(cursor=None, finished=False, pages=0, records=0)
+    if run is None:
+        since = None if streams else connection.synced_until
+        kind = SyncRun.Kind.FIELDS if streams else SyncRun.Kind.CHANGES if since else SyncRun.Kind.FIRST
+        run = SyncRun.objects.create(
+            organisation_id=connection.organisation_id,
+            connection=connection,
+            kind=kind,
+            since=since - OVERLAP[connection.provider] if since else None,
+            until=now(),
+            started_at=now(),
+        )
+        every = providers.PROVIDERS[connection.provider].streams
+        StreamProgress.objects.bulk_create(
+            StreamProgress(organisation_id=connection.organisation_id, run=run, position=position, stream=stream)
+            for position, stream in enumerate(streams or every)
+        )
+    advance.delay_on_commit(connection.organisation_id, run.pk)
+    return run
+
+
+def save_fields(connection: Connection, role_field: str, title_field: str) -> None:
+    """Say which fields hold role and job title, and read the people again if that has changed."""
+    if (connection.role_field, connection.title_field) == (role_field, title_field):
+        return
+    connection.role_field, connection.title_field = role_field, title_field
+    connection.save(update_fields=["role_field", "title_field"])
+    start(connection, streams=("roles", "persons"))
+
+
+def pull(connection: Connection) -> None:
+    """Read what is to be read from the beginning of a run to its end, in this process."""
+    with tenant(connection.organisation_id):
+        run = start(Connection.objects.select_related("source").get(pk=connection.pk))
+    reader = Reader(connection.organisation_id, run.pk)
+    while reader.step():
+        pass
+
+
+@contextmanager
+def claim(run: SyncRun) -> Iterator[bool]:
+    """Whether this process alone works on the run's connection. The lock ends with the process's database session."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, run.connection_id])
+        claimed = cursor.fetchone()[0]
+    try:
+        yield claimed
+    finally:
+        if claimed:
+            with database.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_LOCK, run.connection_id])
+
+
+class Reader:
+    """Carries one run on, page by page, over one session with the CRM."""
+
+    def __init__(self, organisation_id: int, run_id: int) -> None:
+        self.organisation_id, self.run_id = organisation_id, run_id
+        self._provider: Provider | None = None
+        self._login: tuple[str, ...] = ()
+
+    def step(self) -> bool:
+        """Read and write one page; False when the run is finished or waits (`retry_at`)."""
+        with tenant(self.organisation_id):
+            run = (
+                SyncRun.objects.select_related("connection__source", "organisation")
+                .filter(pk=self.run_id, finished_at=None)
+                .first()
+            )
+            if run is None or (run.retry_at and run.retry_at > now()):
+                return False
+            progress = run.streams.filter(finished=False).order_by("position").first()
+            if progress is None:
+                _finish(run)
+                return False
+        try:
+            page = self._reach(run.connection).read(progress.stream, progress.cursor, run.since, run.until)
+        except (CrmError, vault.Unreadable) as error:
+            with tenant(self.organisation_id):
+                return _trouble(run, progress, error)
+        with tenant(self.organisation_id):
+            _write(run, progress, page)
+        return True
+
+    def _reach(self, connection: Connection) -> Provider:
+        """The provider, made anew when an admin has changed token or mapping meanwhile."""
+        login = (connection.token, connection.role_field, connection.title_field)
+        if self._provider is None or login != self._login:
+            self._provider, self._login = provider_of(connection), login
+        return self._provider
+
+
+def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
+    # The row is locked and its cursor compared: a page is written once even when it was read twice.
+    same = run.streams.select_for_update().filter(pk=progress.pk, cursor=progress.cursor, finished=False)
+    if progress.cursor is None:
+        same = run.streams.select_for_update().filter(pk=progress.pk, cursor__isnull=True, finished=False)
+    if not same.exists():
+        return
+    touched = upsert(run.connection.source, page.batch, Clock.of(run.organisation))
+    queue.mark(run.organisation, touched)
+    run.streams.filter(pk=progress.pk).update(
+        cursor=page.cursor,
+        finished=page.cursor is None,
+        pages=F("pages") + 1,
+        records=F("records") + page.count,
+    )
+    if run.attempts or run.problem:
+        SyncRun.objects.filter(pk=run.pk).update(attempts=0, problem="", problem_detail="", retry_at=None)
+
+
+def _finish(run: SyncRun) -> None:
+    """Everything up to `run.until` is here."""
+    source = run.connection.source
+    SyncRun.objects.filter(pk=run.pk).update(finished_at=now(), problem="", problem_detail="")
+    if run.kind != SyncRun.Kind.FIELDS:
+        Connection.objects.filter(pk=run.connection_id).update(synced_until=run.until)
+        Source.objects.filter(pk=source.pk).update(synced_at=now())
+    if run.kind == SyncRun.Kind.FIRST and source.first_synced_at is None:
+        Source.objects.filter(pk=source.pk).update(first_synced_at=now())
+        _refresh_statistics()
+    evaluate_changed.delay_on_commit(run.organisation_id)
+
+
+def _refresh_statistics() -> None:
+    """After a bulk load plans are made for empty tables. PostgreSQL 17 lets the app role be granted this."""
+    with database.cursor() as cursor:
+        if database.pg_version >= 170000:  # type: ignore[attr-defined]
+            cursor.execute(
+                "ANALYZE deals_deal, deals_activity, deals_dealactivity, deals_participant, deals_dealperson"
+            )
+
+
+def _trouble(run: SyncRun, progress: StreamProgress, error: Exception) -> bool:
+    """Keep what was read, say what is wrong, and plan the next attempt where there can be one."""
+    code = getattr(error, "code", "token_unreadable")
+    logger.warning("sync of connection %s, stream %s: %s", run.connection_id, progress.stream, code)
+    runs = SyncRun.objects.filter(pk=run.pk)
+    if isinstance(error, MissingPermission) and progress.stream not in NEEDED:
+        run.streams.filter(pk=progress.pk).update(finished=True, problem=code)
+        return True
+    detail = ", ".join(getattr(error, "scopes", ())) or progress.stream
+    if isinstance(error, MissingPermission | TokenRefused | vault.Unreadable):
+        # Only a person can mend this; the run goes on when a new token comes.
+        state = Connection.State.FORBIDDEN if isinstance(error, MissingPermission) else Connection.State.REFUSED
+        Connection.objects.filter(pk=run.connection_id).update(state=state)
+        runs.update(problem=code, problem_detail=detail, retry_at=None)
+        return False
+    wait = RETRY[min(run.attempts, len(RETRY) - 1)]
+    if isinstance(error, RateLimited):
+        wait = 3600 if error.daily else max(wait, int(error.retry_after or 0))
+    runs.update(
+        problem=code, problem_detail=detail, attempts=F("attempts") + 1, retry_at=now() + timedelta(seconds=wait)
+    )
+    return False

@@ -1,0 +1,64 @@
+"""What the worker does for the synchronisation. Tasks carry ids and run twice harmlessly."""
+
+import time
+
+from celery import shared_task
+from django.db.models import Q
+
+from accounts.models import Organisation
+from accounts.tenancy import tenant
+from alerts.tasks import evaluate_changed
+from crm_sync import sync
+from crm_sync.models import Connection, SyncRun
+
+SHIFT = 60  # seconds that one task works before it makes room for others
+EVALUATE_EVERY = 5  # seconds between two evaluations of what has arrived
+
+
+@shared_task
+def advance(organisation_id: int, run_id: int) -> None:
+    """Carry a run on, page by page. Another worker at the same connection is left alone."""
+    with tenant(organisation_id):
+        run = SyncRun.objects.filter(pk=run_id, finished_at=None).first()
+    if run is None:
+        return
+    with sync.claim(run) as claimed:
+        if not claimed:
+            return
+        end = time.monotonic() + SHIFT
+        evaluate_at = 0.0
+        reader = sync.Reader(organisation_id, run_id)
+        while more := reader.step():
+            if time.monotonic() > evaluate_at:
+                evaluate_changed.delay(organisation_id)
+                evaluate_at = time.monotonic() + EVALUATE_EVERY
+            if time.monotonic() > end:
+                break
+    if more:
+        advance.delay(organisation_id, run_id)
+
+
+@shared_task
+def pull_all() -> None:
+    """Every five minutes: what changed since the last time, for every connection."""
+    for organisation in Organisation.objects.order_by("pk"):
+        with tenant(organisation):
+            for connection in organisation.connections.filter(state=Connection.State.CONNECTED).select_related(
+                "source"
+            ):
+                sync.start(connection)
+
+
+@shared_task
+def sweep() -> None:
+    """Find runs that were interrupted, or whose time to try again has come."""
+    for organisation in Organisation.objects.order_by("pk"):
+        with tenant(organisation):
+            due = SyncRun.objects.filter(
+                Q(retry_at=None) | Q(retry_at__lte=sync.now()),
+                finished_at=None,
+                connection__state=Connection.State.CONNECTED,
+            )
+            runs = list(due.values_list("pk", flat=True))
+        for run in runs:
+            advance.delay(organisation.pk, run)

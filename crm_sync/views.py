@@ -1,0 +1,173 @@
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.middleware import organisation_of
+from accounts.models import Organisation
+from accounts.views import admin_required_to_post, member_required
+from crm_sync import sync, wording
+from crm_sync.forms import ConnectForm, FieldsForm
+from crm_sync.models import Connection, StreamProgress, SyncRun
+from crm_sync.providers.base import CrmError
+from crm_sync.status import Status, connections_with_run, status_of
+from deals.clock import Clock
+
+STOP_POLLING = 286
+RUNS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ShownStream:
+    name: str
+    records: int
+    state: str  # done, running, waiting, left_out
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ShownConnection:
+    """A connection with its state in words, the streams of its newest run, and its last runs."""
+
+    connection: Connection
+    crm: str
+    status: Status
+    running: bool
+    streams: list[ShownStream]
+    runs: list[tuple[SyncRun, int, str]]
+
+    @property
+    def disconnected(self) -> bool:
+        return self.connection.state == Connection.State.DISCONNECTED
+
+    @property
+    def has_fields(self) -> bool:
+        return self.connection.provider == "pipedrive" and not self.disconnected
+
+
+def _shown(connection: Any, clock: Clock) -> ShownConnection:
+    runs = list(connection.runs.prefetch_related("streams").order_by("-started_at")[:RUNS_SHOWN])
+    running = bool(runs) and runs[0].finished_at is None and connection.state == Connection.State.CONNECTED
+    return ShownConnection(
+        connection=connection,
+        crm=wording.label(connection.provider),
+        status=status_of(connection, clock),
+        running=running,
+        streams=_streams(runs[0], connection.provider) if runs else [],
+        runs=[(run, sum(stream.records for stream in run.streams.all()), _outcome(run)) for run in runs],
+    )
+
+
+def _streams(run: SyncRun, provider: str) -> list[ShownStream]:
+    """One line a stream; the first unfinished one of a run that is under way is the one being read."""
+    shown = []
+    reading = run.finished_at is None
+    for stream in run.streams.all():
+        shown.append(_stream(stream, provider, reading))
+        reading = reading and stream.finished
+    return shown
+
+
+def _stream(stream: StreamProgress, provider: str, reading: bool) -> ShownStream:
+    name = wording.stream(stream.stream)
+    if stream.problem:
+        return ShownStream(name, stream.records, "left_out", " ".join(wording.problem(stream.problem, provider, name)))
+    return ShownStream(name, stream.records, "done" if stream.finished else "running" if reading else "waiting")
+
+
+def _outcome(run: SyncRun) -> str:
+    if run.problem:
+        return wording.problem(run.problem, run.connection.provider, run.problem_detail)[0]
+    return _("complete") if run.finished_at else _("under way")
+
+
+def _context(organisation: Organisation) -> dict[str, Any]:
+    clock = Clock.of(organisation)
+    shown = [_shown(connection, clock) for connection in connections_with_run(organisation)]
+    return {
+        "section": "connection",
+        "connections": shown,
+        "running": any(item.running for item in shown),
+        "connected": any(not item.disconnected for item in shown),
+    }
+
+
+@sensitive_post_parameters("token")
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin_required_to_post
+def connection_page(request: HttpRequest) -> HttpResponse:
+    """The state of the connections; POST connects by token, which is checked at once."""
+    organisation = organisation_of(request)
+    form = ConnectForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        provider = form.cleaned_data["provider"]
+        try:
+            sync.connect(organisation, provider, form.cleaned_data["token"].strip())
+        except CrmError as error:
+            detail = ", ".join(getattr(error, "scopes", ())) or getattr(error, "what", "")
+            form.add_error("token", " ".join(wording.problem(error.code, provider, detail)))
+        else:
+            crm = wording.label(provider)
+            messages.success(request, _("%(crm)s is connected. Your deals are being read now.") % {"crm": crm})
+            return redirect("crm_sync:connection")
+    status = 422 if form.errors else 200
+    return render(request, "crm_sync/connection.html", _context(organisation) | {"form": form}, status=status)
+
+
+@require_safe
+@member_required
+def connection_progress(request: HttpRequest) -> HttpResponse:
+    """The part that is asked every two seconds while a run is under way."""
+    context = _context(organisation_of(request)) | {"polled": True}
+    code = 200 if context["running"] else STOP_POLLING
+    return render(request, "crm_sync/connection.html#progress", context, status=code)
+
+
+def _connection(request: HttpRequest, pk: int) -> Connection:
+    connections = Connection.objects.filter(organisation=organisation_of(request)).select_related("source")
+    return get_object_or_404(connections, pk=pk)
+
+
+@require_POST
+@admin_required_to_post
+def connection_sync(request: HttpRequest, pk: int) -> HttpResponse:
+    connection = _connection(request, pk)
+    if connection.state == Connection.State.CONNECTED:
+        SyncRun.objects.filter(connection=connection, finished_at=None).update(retry_at=None)
+        sync.start(connection)
+    return redirect("crm_sync:connection")
+
+
+@require_POST
+@admin_required_to_post
+def connection_disconnect(request: HttpRequest, pk: int) -> HttpResponse:
+    connection = _connection(request, pk)
+    sync.disconnect(connection)
+    crm = wording.label(connection.provider)
+    messages.success(request, _("%(crm)s is disconnected and its token forgotten. What was read stays.") % {"crm": crm})
+    return redirect("crm_sync:connection")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin_required_to_post
+def connection_fields(request: HttpRequest, pk: int) -> HttpResponse:
+    """Where the CRM has no role or job title of its own: which of its fields hold them. Asks the CRM for its fields."""
+    connection = _connection(request, pk)
+    context: dict[str, Any] = {"section": "connection", "connection": connection}
+    try:
+        fields = sync.provider_of(connection).fields()
+    except CrmError as error:
+        context["problem"] = " ".join(wording.problem(error.code, connection.provider))
+        return render(request, "crm_sync/fields.html", context)
+    initial = {"role_field": connection.role_field, "title_field": connection.title_field}
+    form = FieldsForm(request.POST or None, fields=fields, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        sync.save_fields(connection, form.cleaned_data["role_field"], form.cleaned_data["title_field"])
+        messages.success(request, _("Saved. The people are being read again."))
+        return redirect("crm_sync:connection")
+    return render(request, "crm_sync/fields.html", context | {"form": form}, status=422 if form.errors else 200)

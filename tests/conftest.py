@@ -1,0 +1,24 @@
+"""The suite runs on real services: `make test`, or `python -m config.embedded pytest …` for some of it.
+
+It is logged in as the app role, as the product is. The test database is made by the owner (config/postgres/base.py).
+"""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def pytest_report_header() -> str:
+    found = ", ".join(map(str, DEBIAN_POSTGRES))
+    return f"second PostgreSQL: {found or 'none in /usr/lib/postgresql, so the bundled one only (apt: postgresql)'}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _static_files() -> None:
+    """Pages name their files by hash, so the manifest must be there; `make test` keeps it up to date."""
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        call_command("collectstatic", interactive=False, verbosity=0)

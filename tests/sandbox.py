@@ -1,0 +1,68 @@
+"""The CRM sandbox as a process of its own, and its control path."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+
+@dataclass
+class Sandbox:
+    url: str
+
+    @classmethod
+    @contextmanager
+    def run(cls, folder: Path, *arguments: str, deals: int = 60, port: int = 0) -> Iterator["Sandbox"]:
+        """Start a sandbox on `port` (0: a free one) until the block ends."""
+        command = [sys.executable, "-m", "crm_sandbox", "--port", str(port), "--deals", str(deals), *arguments]
+        with (folder / "sandbox.log").open("w") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            found = re.search(r"http://\S+", line)
+            assert found, f"the sandbox did not start: {line}{(folder / 'sandbox.log').read_text()}"
+            yield cls(found.group())
+        finally:
+            process.terminate()
+            process.wait(10)
+            process.stdout.close()
+
+    def _control(self, method: str, path: str, body: Any = None) -> Any:
+        answer = requests.request(method, f"{self.url}/control/{path}", json=body, timeout=10)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def reset(self) -> None:
+        self.heal()
+        self.forget_requests()
+
+    def fail(self, crm: str, status: object, count: int = 1, **more: Any) -> None:
+        self._control("POST", "faults", {"crm": crm, "status": status, "count": count, **more})
+
+    def heal(self) -> None:
+        self._control("DELETE", "faults")
+
+    def requests(self) -> list[dict[str, Any]]:
+        answer = self._control("GET", "requests")
+        found: list[dict[str, Any]] = answer["requests"] if isinstance(answer, dict) else answer
+        return found
+
+    def forget_requests(self) -> None:
+        self._control("DELETE", "requests")
+
+    def change(self, crm: str, kind: str, ref: str, values: dict[str, Any]) -> Any:
+        return self._control("POST", f"{crm}/{kind}/{ref}", values)
+
+    def log(self, crm: str, activity: dict[str, Any]) -> Any:
+        return self._control("POST", f"{crm}/activities", activity)
+
+    def raw(self, crm: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._control("GET", f"{crm}/raw")
+        return found
