@@ -105,12 +105,18 @@ def _reads(judged: list[_Judged]) -> list[str]:
     return names
 
 
-DIFFERENCE = """
+# What fires today, then what that changes. Nothing between the scan of the deals and the difference is read twice.
+HITS = """
 WITH scope AS MATERIALIZED ({scope}), verdict AS MATERIALIZED ({verdict}), hit AS MATERIALIZED (
     SELECT v.id AS deal_id, h.kind, h.subject, h.bit, h.basis, h.fires_on, h.evidence
     FROM verdict v CROSS JOIN LATERAL (VALUES {hits}) h(kind, subject, bit, basis, fires_on, evidence)
     WHERE h.fires_on <= %(today)s
-), opened_before AS (
+)
+"""
+DIFFERENCE = (
+    HITS
+    + """
+, opened_before AS (
     SELECT a.id, a.deal_id, a.kind, a.subject, a.holds_since, a.evidence, a.basis
     FROM scope s JOIN alerts_alert a ON a.organisation_id = %(org)s AND a.deal_id = s.id AND a.resolved_at IS NULL
 ), difference AS MATERIALIZED (
@@ -147,6 +153,7 @@ WITH scope AS MATERIALIZED ({scope}), verdict AS MATERIALIZED ({verdict}), hit A
 )
 SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM refreshed), (SELECT count(*) FROM resolved)
 """
+)
 
 
 @lru_cache(maxsize=256)
@@ -185,12 +192,10 @@ def _hits(judged: list[_Judged]) -> tuple[str, dict[str, Any]]:
     return ", ".join(rows), params
 
 
-def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True) -> Outcome:
-    """Judge `deals` (any, closed ones too) by the settings in force and write the difference to their alerts.
-
-    Runs in the caller's tenant context and transaction; evaluations of one organisation wait for each other. Planned
-    meetings that have become past are rolled forward first.
-    """
+def statement(
+    organisation: Organisation, deals: DealQuerySet, clock: Clock, template: str = DIFFERENCE
+) -> tuple[str, dict[str, Any]]:
+    """The SQL that `evaluate` runs, with its parameters; `template` may be HITS and a SELECT of one's own."""
     configuration = alert_settings.current(organisation)
     roles = sorted(alert_settings.live_roles(organisation))
     judged = _judged(configuration.rules, frozenset(roles))
@@ -199,12 +204,10 @@ def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, r
     verdict, named = _verdict_sql(organisation.pk, clock.today, day, key)
     hits, subjects = _hits(judged)
     scope, scope_params = deals.order_by().values("id").query.sql_with_params()
-    scope_named = {f"s{n}": value for n, value in enumerate(scope_params)}
-    scope = scope % tuple(f"%(s{n})s" for n in range(len(scope_params)))
     params = {
         **named,
         **subjects,
-        **scope_named,
+        **{f"s{n}": value for n, value in enumerate(scope_params)},
         "org": organisation.pk,
         "now": clock.now,
         "today": clock.today,
@@ -213,16 +216,27 @@ def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, r
         "critical": [rule.bit for rule in RULES if rule.critical],
         "bases": json.dumps({kind: alert_settings.basis(values) for kind, values in configuration.rules.items()}),
     }
+    sql = template.format(
+        scope=scope % tuple(f"%(s{n})s" for n in range(len(scope_params))),
+        verdict=verdict,
+        hits=hits,
+        count_shift=COUNT_SHIFT,
+        critical_shift=CRITICAL_SHIFT,
+    )
+    return sql, params
+
+
+def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True) -> Outcome:
+    """Judge `deals` (any, closed ones too) by the settings in force and write the difference to their alerts.
+
+    Runs in the caller's tenant context and transaction; evaluations of one organisation wait for each other. Planned
+    meetings that have become past are rolled forward first.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, organisation.pk])
         if roll:
             summaries.roll(organisation.pk, clock)
-        cursor.execute(
-            DIFFERENCE.format(
-                scope=scope, verdict=verdict, hits=hits, count_shift=COUNT_SHIFT, critical_shift=CRITICAL_SHIFT
-            ),
-            params,
-        )
+        cursor.execute(*statement(organisation, deals, clock))
         return Outcome(*cursor.fetchone())
 
 

@@ -6,8 +6,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from django.db.models import Count, DecimalField, F, IntegerField, Q, Sum, Value
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, Count, F, Q, Sum, Value
+from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
 
 from alerts.deal_query import NONE, DealQuery, has_any
@@ -76,46 +76,33 @@ def count_alerts(deals: DealQuerySet, query: DealQuery, email: str) -> dict[str,
 
 
 def group_deals(deals: DealQuerySet, query: DealQuery, email: str) -> dict[str, list[dict[str, Any]]]:
-    """Counts per owner and per stage, each without its own facet, and sums per currency: one statement."""
+    """Counts and sums per owner and per stage, each without its own facet, and per currency: one statement."""
 
-    def grouped(table: str, key: Any, label: Any, group: Any, position: Any, where: Q) -> Any:
+    def grouped(table: str, key: Any, label: str, without: str = "", **place: Any) -> Any:
+        where = query.matching(email, without)
         return (
             deals.order_by()
-            .values(table=Value(table), key=key, label=label, group=group, position=position)
-            .annotate(n=Count("pk", filter=where), risk=Count("pk", filter=where & AT_RISK))
+            .values(table=Value(table), key=key, label=F(label), **{"group": Value(""), "position": Value(0), **place})
+            .annotate(
+                n=Count("pk", filter=where),
+                n_at_risk=Count("pk", filter=where & AT_RISK),
+                total=Sum("amount", filter=where),
+                total_at_risk=Sum("amount", filter=where & AT_RISK),
+            )
         )
 
-    no_sum = Value(None, output_field=DecimalField())
-    matching = query.matching(email)
-    owners = grouped(
-        "owner", F("owner_id"), F("owner__name"), Value(""), Value(0), query.matching(email, without="owner")
-    ).annotate(amount=no_sum, risk_amount=no_sum)
-    order = Coalesce(F("pipeline__position"), Value(0)) * 10_000 + Coalesce(F("stage__position"), Value(0))
-    others = query.matching(email, without="stage")
-    stages = grouped("stage", F("stage_id"), F("stage__name"), F("stage__pipeline__name"), order, others).annotate(
-        amount=no_sum, risk_amount=no_sum
-    )
-    currencies = (
-        deals.order_by()
-        .filter(matching)
-        .values(
-            table=Value("currency"),
-            key=Value(None, output_field=IntegerField()),
-            label=F("currency"),
-            group=Value(""),
-            position=Value(0),
-        )
-        .annotate(
-            n=Count("pk"),
-            risk=Count("pk", filter=AT_RISK),
-            amount=Sum("amount"),
-            risk_amount=Sum("amount", filter=AT_RISK),
-        )
+    position = Coalesce(F("stage__position"), Value(0))
+    rows = grouped("owner", F("owner_id"), "owner__name", "owner").union(
+        grouped("stage", F("stage_id"), "stage__name", "stage", group=F("stage__pipeline__name"), position=position),
+        grouped("currency", Cast(Value(None), BigIntegerField()), "currency"),
+        all=True,
     )
     found: dict[str, list[dict[str, Any]]] = {"owner": [], "stage": [], "currency": []}
-    for row in owners.union(stages, currencies, all=True):
+    for row in rows:
         found[row["table"]].append(row)
-    found["currency"].sort(key=lambda row: (-(row["amount"] or 0), row["label"]))
+    found["currency"] = sorted(
+        (row for row in found["currency"] if row["n"]), key=lambda row: (-(row["total"] or 0), row["label"])
+    )
     return found
 
 

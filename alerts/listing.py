@@ -185,9 +185,9 @@ def deal_list(organisation: Organisation, email: str, query: DealQuery, clock: C
         query=query,
         tabs=tabs_of(query, counts),
         facets=facets,
-        totals=[Total(row["label"], row["amount"] or ZERO, row["risk_amount"] or ZERO) for row in currencies],
+        totals=[Total(row["label"], row["total"] or ZERO, row["total_at_risk"] or ZERO) for row in currencies],
         count=sum(row["n"] for row in currencies),
-        count_at_risk=sum(row["risk"] for row in currencies),
+        count_at_risk=sum(row["n_at_risk"] for row in currencies),
     )
     if query.page > found.pages:
         sentence = _("There is no page %(page)s. This is the last one.") % {"page": formats.number(query.page)}

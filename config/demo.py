@@ -13,13 +13,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from config import embedded
 from config.supervisor import Stop, Supervisor, stop_on_signals
 
 FOLDER = embedded.ROOT / ".vigie/demo"
-SUMMARY = embedded.ROOT / ".vigie/demo.json"
 CRMS = {"pipedrive": "Pipedrive", "hubspot": "HubSpot"}
 TOKENS = {provider: f"sandbox-{provider}-token" for provider in CRMS}
 START_SECONDS = 60
@@ -28,11 +28,13 @@ START_SECONDS = 60
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m config.demo", description="Run the demo on this machine.")
     parser.add_argument("--without-sandbox", action="store_true", help="see what the pages say when a CRM is down")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="data and logs; <folder>.json says how to get in")
     arguments = parser.parse_args()
+    folder = arguments.folder.absolute()
     os.chdir(embedded.ROOT)
     stop_on_signals()
     try:
-        run(with_sandbox=not arguments.without_sandbox)
+        run(folder, with_sandbox=not arguments.without_sandbox)
     except embedded.EmbeddedError as error:
         sys.exit(f"vigie: {error}")
     except Stop:
@@ -40,14 +42,15 @@ def main() -> int:
     return 0
 
 
-def run(*, with_sandbox: bool) -> None:
-    if embedded.in_use(FOLDER):
+def run(folder: Path, *, with_sandbox: bool) -> None:
+    if embedded.in_use(folder):
         raise embedded.EmbeddedError("The demo is running already.")
     port, sandbox_port = embedded.choose_port("PORT", 8000), embedded.choose_port("SANDBOX_PORT")
     url, sandbox = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
-    SUMMARY.unlink(missing_ok=True)
+    summary_file = folder.with_suffix(".json")
+    summary_file.unlink(missing_ok=True)
     say("Starting PostgreSQL and Valkey …")
-    with embedded.services(FOLDER) as variables, Supervisor(FOLDER) as supervisor:
+    with embedded.services(folder) as variables, Supervisor(folder) as supervisor:
         environ = os.environ | variables
         environ |= {"PIPEDRIVE_API_URL": f"{sandbox}/pipedrive", "HUBSPOT_API_URL": f"{sandbox}/hubspot"}
         owner = environ.pop("DATABASE_OWNER_URL", "")  # for `migrate` alone: web and worker own nothing
@@ -60,10 +63,10 @@ def run(*, with_sandbox: bool) -> None:
         say("Starting the sandbox CRMs, the pages and the worker …")
         tokens = [f"--{provider}-token={token}" for provider, token in TOKENS.items()]
         commands = {
-            "sandbox": ["crm_sandbox", f"--port={sandbox_port}", f"--now={began_at()}", *tokens],
+            "sandbox": ["crm_sandbox", f"--port={sandbox_port}", f"--now={began_at(folder)}", *tokens],
             "web": ["gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}"],
             "worker": ["celery", "--app=config", "worker", "--concurrency=2", "--loglevel=INFO"],
-            "beat": ["celery", "--app=config", "beat", f"--schedule={FOLDER / 'beat'}", "--pidfile="],
+            "beat": ["celery", "--app=config", "beat", f"--schedule={folder / 'beat'}", "--pidfile="],
         }
         if not with_sandbox:
             del commands["sandbox"]
@@ -79,7 +82,7 @@ def run(*, with_sandbox: bool) -> None:
             "sandbox": {"url": sandbox, **{f"{provider}_token": token for provider, token in TOKENS.items()}},
             "organisations": organisations,
         }
-        with embedded.open_private(SUMMARY) as file:
+        with embedded.open_private(summary_file) as file:
             json.dump(summary, file, ensure_ascii=False, indent=2)
         introduce(summary)
         while True:
@@ -89,9 +92,9 @@ def run(*, with_sandbox: bool) -> None:
                 sys.exit(1)
 
 
-def began_at() -> str:
+def began_at(folder: Path) -> str:
     """When this demo was first started: the sandbox invents its data around that moment, the same at every start."""
-    began = FOLDER / "began_at"
+    began = folder / "began_at"
     if not began.exists():
         began.write_text(datetime.now(UTC).isoformat(timespec="seconds"))
     return began.read_text()
@@ -104,6 +107,7 @@ def python(*arguments: str, environ: Mapping[str, str]) -> str:
     )
     if result.returncode:
         raise embedded.EmbeddedError(f"{' '.join(arguments[:2])} failed:\n{result.stderr.strip()}")
+    sys.stderr.write(result.stderr)
     return result.stdout
 
 
@@ -119,7 +123,7 @@ def introduce(summary: Mapping[str, Any]) -> None:
         say(f"  {organisation['name']}, on {CRMS[organisation['provider']]}")
         for login in organisation["logins"]:
             say(f"    {login['role']:8} {login['email']:32} {login['password']}")
-    say(f"\n  Also in {SUMMARY.relative_to(embedded.ROOT)}. Ctrl-C stops everything; the data stays for the next time.")
+    say("\n  Ctrl-C stops everything; the data stays for the next time.")
 
 
 def say(line: str) -> None:

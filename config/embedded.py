@@ -35,6 +35,7 @@ from psycopg2 import sql
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE, OWNER, APP = "vigie", "vigie_owner", "vigie_app"
 NOBODY = 65534
+NOT_YOURS = "{} belongs to another user: delete it as that user, or work in a copy of your own."
 START_SECONDS, STOP_SECONDS = 60, 30
 
 # PostgreSQL refuses to run as root. A user namespace changes nothing on the machine: files stay root's. Where that is
@@ -107,6 +108,8 @@ def in_use(folder: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+    except PermissionError:
+        raise EmbeddedError(NOT_YOURS.format(folder)) from None
     return False
 
 
@@ -406,7 +409,7 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.listdir(folder)
     except PermissionError:
-        raise EmbeddedError(f"{folder} belongs to another user: delete it as that user, or choose another.") from None
+        raise EmbeddedError(NOT_YOURS.format(folder)) from None
 
 
 def open_private(path: Path) -> IO[str]:

@@ -399,6 +399,7 @@ class Story:
         at = self.days.past(ago, rng.random())
         if ago == 0:  # over before now
             at = max(self.days.midnight(0), min(at, self.days.now - minutes * 60 - 60))
+            minutes = min(minutes, (self.days.now - at) // 60)
         logged = min(self.days.now, at + minutes * 60 + rng.randint(1, 240) * 60)
         if kind == "message":
             minutes = 0

@@ -2,10 +2,11 @@
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 from crm_sandbox import names
 from crm_sandbox.clock import DAY, Days, iso, local_date, utc_offset
-from crm_sandbox.data import Act, Company, Deal, Person, Story
+from crm_sandbox.data import Act, Company, Deal, Person, Story, slug
 from crm_sandbox.store import Crm, Fields, Row
 
 TABLES = ("deals", "persons", "organizations", "activities", "pipelines", "stages")
@@ -18,6 +19,7 @@ def field_code(name: str) -> str:
 
 
 ROLE_FIELD, TITLE_FIELD = field_code("Buying role"), field_code("Job title")
+PRIORITY_FIELD = field_code("Priority")
 ROLE_OPTIONS = {label: 31 + index for index, label in enumerate(names.ROLES)}
 PIPELINE_IDS = (1, 2)
 STAGE_IDS = ((1, 2, 3, 4, 5, 6), (7, 8, 9, 10, 11))
@@ -63,6 +65,8 @@ def deal_row(deal: Deal, days: Days, activity_ids: list[int]) -> Row:
     won = iso(deal.closed) if deal.closed and deal.status == "won" else None
     lost = iso(deal.closed) if deal.closed and deal.status == "lost" else None
     on = local_date(deal.closed) if deal.closed else None
+    lead = lead_id(id) if id % 8 == 0 else None
+    monthly = (deal.amount or 0) // 12 if id % 5 == 0 else None
     fields = {
         "id": id,
         "title": deal.title,
@@ -81,7 +85,7 @@ def deal_row(deal: Deal, days: Days, activity_ids: list[int]) -> Row:
         "status": deal.status,
         "is_archived": deal.archived,
         "is_deleted": deal.deleted,
-        "probability": None,
+        "probability": 10 * (1 + id % 9) if id % 3 == 0 else None,
         "lost_reason": names.LOST[id % len(names.LOST)] if lost else None,
         "visible_to": 3,
         "close_time": won or lost,
@@ -91,16 +95,16 @@ def deal_row(deal: Deal, days: Days, activity_ids: list[int]) -> Row:
         "local_lost_date": on if lost else None,
         "local_close_date": on,
         "expected_close_date": None if deal.close is None else days.text(deal.close),
-        "label_ids": [],
-        "origin": "ManuallyCreated",
+        "label_ids": [1 + id % 3] if id % 4 == 0 else [],
+        "origin": "ManuallyCreated" if not lead else "LeadInbox",
         "origin_id": None,
-        "channel": None,
-        "channel_id": None,
-        "source_lead_id": None,
-        "acv": None,
-        "arr": None,
-        "mrr": None,
-        "custom_fields": {},
+        "channel": 52 if lead else None,
+        "channel_id": "Salon Supply Chain" if lead else None,
+        "source_lead_id": lead,
+        "acv": 12 * monthly if monthly else None,
+        "arr": 12 * monthly if monthly else None,
+        "mrr": monthly,
+        "custom_fields": {PRIORITY_FIELD: 1 + id % 3 if id % 2 else None},
     }
     row = Row(id, updated, fields, optional(deal, activity_ids), archived=deal.archived)
     row.deleted = deal.deleted
@@ -146,6 +150,7 @@ def activity(id: int, act: Act, deal: Deal, days: Days) -> Row:
     marked = min(days.now, end + (act.flavour % 40) * 600) if act.done else None
     updated = max(act.logged, marked or 0)
     met = kind == "meeting" or lunch
+    online = met and act.flavour % 4 == 0
     gone = act.at > days.now and act.outcome == "cancelled"
     fields = {
         "id": id,
@@ -157,10 +162,10 @@ def activity(id: int, act: Act, deal: Deal, days: Days) -> Row:
         "add_time": iso(act.logged),
         "update_time": iso(updated),
         "deal_id": deal.number + FIRST_DEAL,
-        "lead_id": None,
+        "lead_id": lead_id(id) if id % 40 == 0 else None,
         "person_id": people[0].number + FIRST_PERSON if people else None,
         "org_id": deal.company.number + FIRST_ORG if deal.company else None,
-        "project_id": None,
+        "project_id": 8 if id % 40 == 1 else None,
         "due_date": local_date(act.at) if act.all_day else iso(act.at)[:10],
         "due_time": None if act.all_day else iso(act.at)[11:19],
         "duration": None if act.all_day else f"{act.minutes // 60:02d}:{act.minutes % 60:02d}:00",
@@ -171,12 +176,12 @@ def activity(id: int, act: Act, deal: Deal, days: Days) -> Row:
         "participants": [
             {"person_id": person.number + FIRST_PERSON, "primary": index == 0} for index, person in enumerate(people)
         ],
-        "conference_meeting_client": None,
-        "conference_meeting_url": None,
-        "conference_meeting_id": None,
-        "public_description": None,
-        "priority": None,
-        "note": None,
+        "conference_meeting_client": "google_meet" if online else None,
+        "conference_meeting_url": "https://meet.example/abc-xyz" if online else None,
+        "conference_meeting_id": "abc-xyz" if online else None,
+        "public_description": "Ordre du jour en pièce jointe" if online else None,
+        "priority": 263 if id % 20 == 0 else None,
+        "note": "À rappeler" if id % 15 == 0 else None,
     }
     attendees: list[Fields] = []
     if met:
@@ -217,6 +222,7 @@ def colleague_email(index: int) -> str:
 
 
 def person_fields(person: Person) -> Fields:
+    synced = person.number % 12 == 0
     # Contact Sync filled the native title of some; the account's own field holds it for all.
     return {
         "id": person.number + FIRST_PERSON,
@@ -231,15 +237,19 @@ def person_fields(person: Person) -> Fields:
         "phones": [{"value": phone(person), "primary": True, "label": "work"}] if person.number % 3 else [],
         "is_deleted": False,
         "visible_to": 3,
-        "label_ids": [],
-        "picture_id": None,
+        "label_ids": [4] if person.number % 10 == 0 else [],
+        "picture_id": person.number if synced else None,
         "custom_fields": {ROLE_FIELD: ROLE_OPTIONS.get(person.role), TITLE_FIELD: person.title or None},
-        "notes": None,
-        "im": [],
-        "birthday": None,
+        "notes": "Rencontré au salon" if synced else None,
+        "im": [{"value": slug(person.last), "primary": True, "label": "skype"}] if synced else [],
+        "birthday": f"19{60 + person.number % 39}-03-14" if synced else None,
         "job_title": (person.title or None) if person.number % 5 < 3 else None,
-        "postal_address": None,
+        "postal_address": address(person.company) if synced and person.company else None,
     }
+
+
+def lead_id(number: int) -> str:
+    return str(UUID(int=0x35B0D604_EB0D_42D0_BE11_EAC883205000 + number))
 
 
 def phone(person: Person) -> str:
@@ -254,17 +264,17 @@ def organization(company: Company) -> Fields:
         "id": company.number + FIRST_ORG,
         "name": company.name,
         "owner_id": USER_IDS[company.number % 5],
-        "org_id": None,
+        "org_id": company.number + FIRST_ORG,
         "add_time": iso(company.created),
         "update_time": iso(company.created),
         "address": address(company),
         "is_deleted": False,
         "visible_to": 3,
-        "label_ids": [],
+        "label_ids": [7] if company.number % 6 == 0 else [],
         "website": f"https://www.{company.domain}",
-        "linkedin": None,
-        "industry": None,
-        "annual_revenue": None,
+        "linkedin": f"https://linkedin.example/company/{company.number}" if company.number % 3 == 0 else None,
+        "industry": 2 + company.number % 5 if company.number % 3 else None,
+        "annual_revenue": 1_200_000 if company.number % 4 == 0 else None,
         "employee_count": (company.number * 37) % 900 + 8,
         "custom_fields": {},
     }
@@ -274,17 +284,18 @@ def address(company: Company) -> Fields:
     country = "France" if company.lang == "fr" else "United Kingdom"
     street = "rue des Tilleuls" if company.lang == "fr" else "Mill Lane"
     number = str(company.number % 120 + 1)
+    exact = company.number % 2 == 0
     return {
         "value": f"{number} {street}, {company.city}, {country}",
         "country": country,
-        "admin_area_level_1": None,
-        "admin_area_level_2": None,
+        "admin_area_level_1": "Région" if exact else None,
+        "admin_area_level_2": "Agglomération" if exact else None,
         "locality": company.city,
-        "sublocality": None,
+        "sublocality": "Centre" if exact else None,
         "route": street,
         "street_number": number,
-        "subpremise": None,
-        "postal_code": None,
+        "subpremise": "B" if exact else None,
+        "postal_code": f"{10 + company.number % 80}000" if exact else None,
     }
 
 
@@ -308,8 +319,8 @@ def stage_fields(pipeline: int, position: int, name: str, opened: int, count: in
         "is_deleted": False,
         "deal_probability": round(100 * (position + 1) / (count + 1)),
         "pipeline_id": PIPELINE_IDS[pipeline],
-        "is_deal_rot_enabled": False,
-        "days_to_rotten": None,
+        "is_deal_rot_enabled": position == 3,
+        "days_to_rotten": 21 if position == 3 else None,
         "add_time": iso(opened),
         "update_time": iso(opened),
     }
@@ -343,6 +354,7 @@ def fixed(now: int) -> dict[str, Any]:
             field("Expected close date", "expected_close_date", "date"),
             field("Deal created", "add_time", "date"),
             field("Last stage change", "stage_change_time", "date"),
+            field("Priority", PRIORITY_FIELD, "enum", custom=True, options={"Low": 1, "Medium": 2, "High": 3}),
             field("Last email received", "last_incoming_mail_time", "date", optional=True),
             field("Last email sent", "last_outgoing_mail_time", "date", optional=True),
         ],
@@ -374,6 +386,7 @@ def fixed(now: int) -> dict[str, Any]:
     }
 
 
+COLOURS = ("green", "yellow", "red")
 MONEY = [
     {"field_code": "value", "field_name": "Amount of Value", "field_type": "double"},
     {"field_code": "currency", "field_name": "Currency of Value", "field_type": "varchar"},
@@ -400,6 +413,8 @@ def field(
         visible["show_in_pipelines"] = {"show_in_all": True, "pipeline_ids": []}
         required |= {"stage_ids": [], "statuses": {}}
     choices: list[Fields] = [{"id": id, "label": label} for label, id in (options or {}).items()]
+    if not person:
+        choices = [choice | {"color": COLOURS[index % 3]} for index, choice in enumerate(choices)]
     return {
         "field_name": name,
         "field_code": code,
@@ -440,7 +455,7 @@ def user(index: int, now: int) -> Fields:
         "timezone_name": "Europe/Paris",
         "timezone_offset": f"+{utc_offset(now) // 3600:02d}:00",
         "role_id": 1,
-        "icon_url": None,
+        "icon_url": "https://www.boreal-solutions.example/claire.png" if admin else None,
         "is_you": admin,
         "is_deleted": not active,
     }

@@ -33,7 +33,7 @@ class Connection(TenantModel):
 
 
 class SyncRun(TenantModel):
-    """One reading of a CRM: everything (`since` is NULL) or what changed from `since` to `until`.
+    """One reading of a CRM up to `until`; each of its streams says since when.
 
     At most one is unfinished per connection. A run that met trouble waits until `retry_at` and goes on where it stood.
     """
@@ -45,7 +45,6 @@ class SyncRun(TenantModel):
 
     connection = TenantKey(Connection, related_name="runs", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind)
-    since = models.DateTimeField(null=True)
     until = models.DateTimeField()
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
@@ -64,11 +63,15 @@ class SyncRun(TenantModel):
 
 
 class StreamProgress(TenantModel):
-    """How far a run has come in one stream. The cursor moves in the transaction of the rows that it covers."""
+    """How far a run has come in one stream. The cursor moves in the transaction of the rows that it covers.
+
+    `since` is NULL where the stream is read whole, else where its last reading ended, less an overlap.
+    """
 
     run = TenantKey(SyncRun, related_name="streams", db_index=False)
     position = models.IntegerField()
     stream = models.CharField(max_length=30)
+    since = models.DateTimeField(null=True)
     cursor = models.TextField(null=True)  # noqa: DJ001 - NULL is the beginning
     pages = models.IntegerField(default=0)
     records = models.IntegerField(default=0)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection as database
-from django.db.models import F
+from django.db.models import F, Max
 
 from accounts.models import Organisation
 from accounts.tenancy import tenant
@@ -101,22 +101,41 @@ def start(connection: Connection, streams: tuple[str, ...] = ()) -> SyncRun:
         # Pages read with the old mapping are stale: the run under way reads these streams again.
         run.streams.filter(stream__in=streams).update(cursor=None, finished=False, pages=0, records=0)
     if run is None:
-        since = None if streams else connection.synced_until
-        kind = SyncRun.Kind.FIELDS if streams else SyncRun.Kind.CHANGES if since else SyncRun.Kind.FIRST
-        run = SyncRun.objects.create(
-            organisation_id=connection.organisation_id,
-            connection=connection,
-            kind=kind,
-            since=since - OVERLAP[connection.provider] if since else None,
-            until=now(),
-            started_at=now(),
-        )
-        every = providers.PROVIDERS[connection.provider].streams
-        StreamProgress.objects.bulk_create(
-            StreamProgress(organisation_id=connection.organisation_id, run=run, position=position, stream=stream)
-            for position, stream in enumerate(streams or every)
-        )
+        run = _begin(connection, streams)
     advance.delay_on_commit(connection.organisation_id, run.pk)
+    return run
+
+
+def _begin(connection: Connection, streams: tuple[str, ...]) -> SyncRun:
+    every = providers.PROVIDERS[connection.provider]
+    ended = dict(
+        StreamProgress.objects.filter(run__connection=connection, finished=True, problem="")
+        .exclude(run__finished_at=None)
+        .values_list("stream")
+        .annotate(until=Max("run__until"))
+    )
+    if streams:
+        kind, since = SyncRun.Kind.FIELDS, {}
+    elif not connection.synced_until:
+        kind, streams, since = SyncRun.Kind.FIRST, every.streams, {}
+    else:
+        kind, since = SyncRun.Kind.CHANGES, ended
+        # Small streams that are read whole, and dear ones, need not be asked each time.
+        fresh = {stream for stream in every.hourly & ended.keys() if ended[stream] > now() - timedelta(hours=1)}
+        streams = tuple(stream for stream in every.streams if stream not in fresh)
+    run = SyncRun.objects.create(
+        organisation_id=connection.organisation_id, connection=connection, kind=kind, until=now(), started_at=now()
+    )
+    StreamProgress.objects.bulk_create(
+        StreamProgress(
+            organisation_id=connection.organisation_id,
+            run=run,
+            position=position,
+            stream=stream,
+            since=since[stream] - OVERLAP[connection.provider] if stream in since else None,
+        )
+        for position, stream in enumerate(streams)
+    )
     return run
 
 
@@ -175,7 +194,7 @@ class Reader:
                 _finish(run)
                 return False
         try:
-            page = self._reach(run.connection).read(progress.stream, progress.cursor, run.since, run.until)
+            page = self._reach(run.connection).read(progress.stream, progress.cursor, progress.since, run.until)
         except (CrmError, vault.Unreadable) as error:
             with tenant(self.organisation_id):
                 return _trouble(run, progress, error)

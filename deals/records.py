@@ -158,7 +158,10 @@ class ActivityRecord:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one page of a CRM delivers, in any mixture."""
+    """What one page of a CRM delivers, in any mixture.
+
+    `other_activities`: ids of what is no call, e-mail, message or meeting (or not any more).
+    """
 
     colleagues: Sequence[ColleagueRecord] = field(default=())
     pipelines: Sequence[PipelineRecord] = field(default=())
@@ -168,3 +171,4 @@ class Batch:
     contacts: Sequence[ContactRecord] = field(default=())
     deals: Sequence[DealRecord] = field(default=())
     activities: Sequence[ActivityRecord] = field(default=())
+    other_activities: Sequence[str] = field(default=())

@@ -214,6 +214,7 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         touched = _deals(cursor, source, deals)
         _arrived(cursor, source, "deals_dealactivity", "deal", "deals_deal", touched)
         activities, lost = _activities(cursor, source, [*batch.activities, *_unreadable_mail(deals)], clock)
+        activities |= _no_longer(cursor, source, batch.other_activities)
         persons = people.assign(cursor, source, contacts)
         activities |= people.resolve(cursor, source, activities, contacts, persons, everybody=bool(colleagues))
         touched |= lost | _deals_touched(cursor, source, activities, persons)
@@ -496,6 +497,18 @@ def _activities(
         scope,
     )
     return set(changed), lost
+
+
+def _no_longer(cursor: CursorWrapper, source: Source, refs: Collection[str]) -> set[int]:
+    """Activities that were calls or meetings and have become something else."""
+    if not refs:
+        return set()
+    cursor.execute(
+        "UPDATE deals_activity SET deleted = true WHERE organisation_id = %s AND source_id = %s "
+        "AND external_id = ANY(%s) AND NOT deleted RETURNING id",
+        [source.organisation_id, source.pk, list(refs)],
+    )
+    return {row[0] for row in cursor.fetchall()}
 
 
 def _deals_touched(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -234,3 +235,38 @@ def test_requests_never_name_the_token_in_an_address(sandbox: Sandbox, organisat
     sync.pull(connect(organisation, "pipedrive"))
     assert not any("token" in str(r["query"]) for r in sandbox.requests())
     assert requests.get(sandbox.url + "/control/requests", timeout=5).ok
+
+
+def test_small_streams_are_read_once_an_hour_and_every_stream_from_where_it_ended(
+    sandbox: Sandbox, organisation: Organisation
+) -> None:
+    connection = connect(organisation, "pipedrive")
+    sync.pull(connection)
+    sync.pull(connection)
+    with tenant(organisation):
+        first, second = SyncRun.objects.order_by("pk")
+        streams = {s.stream: s.since for s in second.streams.all()}
+        assert "users" not in streams
+        assert streams["deals"] == first.until - sync.OVERLAP["pipedrive"]
+        SyncRun.objects.update(until=first.until - timedelta(hours=2))
+    sync.pull(connection)
+    with tenant(organisation):
+        assert SyncRun.objects.latest("pk").streams.filter(stream="users").exists()
+
+
+def test_a_call_that_becomes_a_task_is_no_interaction_any_more(sandbox: Sandbox, organisation: Organisation) -> None:
+    connection = connect(organisation, "pipedrive")
+    sync.pull(connection)
+    with tenant(organisation):
+        deal = Deal.objects.open().first()
+        assert deal is not None
+    logged = sandbox.log("pipedrive", {"kind": "call", "deals": [int(deal.external_id)], "planned": False})
+    sync.pull(connection)
+    with tenant(organisation):
+        call = Activity.objects.get(external_id=str(logged["id"]))
+        assert not call.deleted
+    sandbox.change("pipedrive", "activities", logged["id"], {"type": "task"})
+    sync.pull(connection)
+    with tenant(organisation):
+        call.refresh_from_db()
+        assert call.deleted

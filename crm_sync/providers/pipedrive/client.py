@@ -142,8 +142,11 @@ class Pipedrive(Provider):
             case "deals" | "archived_deals":
                 return Batch(deals=[mapping.deal(record) for record in records])
             case _:
-                found = map(mapping.activity, records)
-                return Batch(activities=[activity for activity in found if activity])
+                found = [(str(record["id"]), mapping.activity(record)) for record in records]
+                return Batch(
+                    activities=[activity for _, activity in found if activity],
+                    other_activities=[id for id, activity in found if not activity],
+                )
 
     @cached_property
     def _person_fields(self) -> list[Json]:
