@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from django.contrib.postgres.aggregates import ArrayAgg, BoolOr
-from django.db.models import Q, TextField, Value
+from django.db.models import Min, Q, TextField, Value
 from django.db.models.functions import Cast, Coalesce, NullIf
 
 from accounts.models import Organisation
@@ -15,7 +15,7 @@ from deals.models import Activity, Person, Role
 def told(organisation: Organisation, activities: Iterable[int]) -> dict[int, Told]:
     """What each of the activities (ids) was."""
     engaged = Q(participants__engaged=True)
-    name = Coalesce(NullIf("participants__person__name", Value("")), "participants__address")
+    name = Coalesce(NullIf("participants__person__name", Value("")), "participants__address", output_field=TextField())
     rows = (
         Activity.objects.filter(organisation=organisation, pk__in=set(activities))
         .annotate(
@@ -37,14 +37,15 @@ def names_for(organisation: Organisation, alerts: Iterable[Alert]) -> Names:
     found: dict[str, dict[str, str]] = {"person": {}, "role": {}}
     if people or roles:
         # An unknown person is told by address.
+        name = Coalesce(NullIf("name", Value("")), Min("addresses__address"), Value(""), output_field=TextField())
         person_rows = Person.objects.filter(organisation=organisation, pk__in=people).values_list(
-            Value("person"), Cast("pk", TextField()), "name", "addresses__0"
+            Value("person"), Cast("pk", TextField()), name
         )
         role_rows = Role.objects.filter(organisation=organisation, key__in=roles).values_list(
-            Value("role"), "key", "label", Value("")
+            Value("role"), "key", "label"
         )
-        for table, key, name, address in person_rows.union(role_rows, all=True):
-            found[table][key] = name or address or ""
+        for table, key, text in person_rows.union(role_rows, all=True):
+            found[table][key] = text
     return Names(
         told(organisation, activities) if activities else {},
         {int(pk): name for pk, name in found["person"].items()},

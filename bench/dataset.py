@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from alerts import settings as alert_settings
 from config import embedded
 from deals import summaries
 from deals.clock import Clock
-from deals.models import Deal, Source
+from deals.models import Source
 
 FIRST_ID = 1_000_000_000  # far above what the sequences give to rows of other organisations
 ROLES = {"champion": 12, "decision maker": 20}
@@ -73,12 +72,13 @@ WITH colleague AS (
     FROM generate_series(1, %(deals)s / 4) n
 )
 INSERT INTO deals_deal (id, organisation_id, source_id, external_id, title, status, amount, currency, stage_id,
-    pipeline_id, owner_id, company_id, stage_ref, pipeline_ref, owner_ref, company_ref, created_at, updated_at, close_on,
-    crm_stage_entered_at, archived, deleted, stage_known, streak_on, streak_count, engaged_count, titled_count,
+    pipeline_id, owner_id, company_id, stage_ref, pipeline_ref, owner_ref, company_ref, created_at, updated_at,
+    close_on, crm_stage_entered_at, archived, deleted, stage_known, streak_on, streak_count, engaged_count, titled_count,
     alert_mask)
 SELECT %(first)s + n, %(org)s, %(source)s, n, 'Deal ' || n,
     CASE WHEN {chance("n", 1)} < %(open)s THEN 'open' WHEN n %% 2 = 0 THEN 'won' ELSE 'lost' END,
-    CASE WHEN n %% 20 = 0 THEN NULL WHEN n %% 50 = 1 THEN 0 ELSE 500 + round(({chance("n", 2)} * 200000)::numeric, 2) END,
+    CASE WHEN n %% 20 = 0 THEN NULL WHEN n %% 50 = 1 THEN 0
+         ELSE 500 + round(({chance("n", 2)} * 200000)::numeric, 2) END,
     (ARRAY['EUR', 'EUR', 'USD', 'GBP'])[1 + n %% 4], %(first)s + stage, %(first)s + 1, %(first)s + owner,
     %(first)s + 1 + n %% (%(deals)s / 4), stage, 1, owner, 1 + n %% (%(deals)s / 4), created_at, %(now)s,
     CASE WHEN n %% 30 <> 0 THEN %(now)s::date + ({chance("n", 3)} * 150)::int - 20 END,
@@ -117,7 +117,7 @@ SELECT id, %(org)s, %(first)s + 1 + (n - 1) %% %(deals)s, id, n, n <= %(deals)s,
 FACTS = f"""
 CREATE TEMP TABLE fact ON COMMIT DROP AS
 SELECT n, deal, %(first)s + n AS id, kind, at, ahead, contact,
-    CASE WHEN ahead THEN 'planned' WHEN kind = 'call' AND {chance("n", 21)} < 0.2 THEN 'attempt'
+    CASE WHEN ahead AND (kind = 'call' OR n %% 2 = 0) THEN 'planned' WHEN kind = 'call' AND {chance("n", 21)} < 0.2 THEN 'attempt'
          WHEN kind = 'meeting' AND {chance("n", 21)} < 0.07 THEN 'cancelled' ELSE 'held' END AS state,
     kind = 'meeting' AND {chance("n", 22)} < 0.04 AS declined
 FROM generate_series(%(start)s, %(stop)s) n
@@ -143,12 +143,12 @@ SELECT id, %(org)s, %(first)s + deal, deal, id, at FROM fact
 PARTICIPANTS = """
 INSERT INTO deals_participant (id, organisation_id, activity_id, part, address, contact_ref, colleague_ref, name,
     declined, person_id, colleague, engaged)
-SELECT %(first)s + n * 2, %(org)s, id, CASE kind WHEN 'meeting' THEN 'organiser' WHEN 'call' THEN 'other' ELSE 'from' END,
-    '', '', (1 + n %% 50)::text, '', false, NULL, true, false FROM fact
+SELECT %(first)s + n * 2, %(org)s, id,
+    CASE kind WHEN 'meeting' THEN 'organiser' WHEN 'call' THEN 'other' ELSE 'from' END, '', '', (1 + n %% 50)::text, '', false, NULL, true, false FROM fact
 UNION ALL
-SELECT %(first)s + n * 2 + 1, %(org)s, id, part, CASE WHEN kind IN ('email', 'meeting') THEN contact || '@customer.example'
-    ELSE '' END, CASE WHEN kind IN ('email', 'meeting') THEN '' ELSE contact::text END, '', '', declined,
-    %(first)s + contact, false, part <> 'cc' AND NOT declined
+SELECT %(first)s + n * 2 + 1, %(org)s, id, part,
+    CASE WHEN kind IN ('email', 'meeting') THEN contact || '@customer.example' ELSE '' END,
+    CASE WHEN kind IN ('email', 'meeting') THEN '' ELSE contact::text END, '', '', declined, %(first)s + contact, false, part <> 'cc' AND NOT declined
 FROM fact CROSS JOIN LATERAL (SELECT CASE WHEN kind = 'meeting' THEN 'attendee' WHEN kind = 'call' THEN 'other'
     WHEN n %% 5 = 0 THEN 'cc' ELSE 'to' END AS part) x
 """
@@ -185,13 +185,15 @@ def prepare() -> Dataset:
 
 
 def say(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr, flush=True)
+    print(f"bench: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def vacuum(*tables: str) -> None:
     """What autovacuum does in time: statistics, and pages known to be visible to all."""
     with connection.cursor() as cursor:
-        for table in tables or [t for t in connection.introspection.table_names() if t.startswith(("deals_", "alerts_"))]:
+        for table in tables or [
+            t for t in connection.introspection.table_names() if t.startswith(("deals_", "alerts_"))
+        ]:
             cursor.execute(f"VACUUM (ANALYZE) {table}")
 
 
@@ -213,10 +215,8 @@ def _generate(organisation: Organisation, size: Size) -> None:
         source = Source.objects.create(
             organisation=organisation, provider="hubspot", account_id="bench", synced_at=now, currency="EUR"
         )
-    scope = {
-        **{"org": organisation.pk, "source": source.pk, "now": now, "first": FIRST_ID, "roles": list(ROLES)},
-        **{"deals": size.deals, "open": size.open},
-    }
+    scope = {"org": organisation.pk, "source": source.pk, "now": now, "first": FIRST_ID, "roles": list(ROLES)}
+    scope |= {"deals": size.deals, "open": size.open}
     _run(organisation, scope, FRAME)
     for chunk in _chunks(size.deals * 3, 50_000):
         _run(organisation, scope | chunk, PEOPLE)

@@ -1,4 +1,4 @@
-"""Clocks, medians and the one JSON line that each figure is."""
+"""Clocks, medians, the yardstick, and the one JSON line that each figure is."""
 
 import gc
 import json
@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median, quantiles
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 
 from accounts.tenancy import tenant
 from bench.dataset import Dataset
+
+T = TypeVar("T")
 
 FLOOR = """
 SELECT count(*), sum(n), max(latest) FROM (
@@ -21,68 +23,71 @@ SELECT count(*), sum(n), max(latest) FROM (
 """
 
 
-def report(name: str, value: float, unit: str, floor: float | None = None, **more: Any) -> None:
-    """`goal`: (what is compared, "≤" or "≥", limit); `ok` says whether it is met."""
-    line: dict[str, Any] = {"name": name, "value": _round(value), "unit": unit}
-    line["floor"] = None if floor is None else _round(floor)
-    line["ratio"] = None if floor is None else _round(value / floor)
-    if goal := more.pop("goal", None):
+def report(
+    name: str,
+    value: float,
+    unit: str,
+    floor: float,
+    goal: tuple[str, str, float] | None = None,
+    **more: Any,
+) -> None:
+    """Print one figure. `goal`: (the field it is about, "≤" or "≥", the limit), told with whether it is met."""
+    line = {"name": name, "value": value, "unit": unit, "floor": floor, "ratio": value / floor, **more}
+    line = {key: float(f"{one:.4g}") if isinstance(one, float) else one for key, one in line.items()}
+    if goal:
         field, sign, limit = goal
-        line["goal"] = f"{field} {sign} {limit}"
-        reached = {**line, **more}[field]
-        line["ok"] = reached <= limit if sign == "≤" else reached >= limit
-    line |= {key: _round(one) if isinstance(one, float) else one for key, one in more.items()}
-    print(json.dumps(line, ensure_ascii=False), flush=True)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
+        line |= {"goal": f"{field} {sign} {limit:g}"}
+        line |= {"ok": line[field] <= limit if sign == "≤" else line[field] >= limit}
+    print(json.dumps(line, ensure_ascii=False), flush=True)  # noqa: T201
 
 
 def p95(values: list[float]) -> float:
     return quantiles(values, n=20)[-1]
 
 
-def seconds(work: Callable[[], Any]) -> float:
+def seconds(work: Callable[[], T]) -> tuple[float, T]:
     start = perf_counter()
-    work()
-    return perf_counter() - start
+    result = work()
+    return perf_counter() - start, result
 
 
-def typical(work: Callable[[], Any], times: int = 5) -> float:
-    """The median of `times` runs after one that warms up."""
-    work()
-    gc.collect()
-    return median(seconds(work) for _ in range(times))
+def typical(work: Callable[[], T], times: int = 5, undo: bool = False) -> tuple[float, T]:
+    """The median of `times` runs after one that warms up, and the last result.
+
+    `undo`: inside a transaction, each run is rolled back, which is not timed.
+    """
+    taken = []
+    for _ in range(times + 1):
+        gc.collect()
+        point = transaction.savepoint() if undo else None
+        once, result = seconds(work)
+        if point:
+            transaction.savepoint_rollback(point)
+        taken.append(once)
+    return median(taken[1:]), result
 
 
 @contextmanager
 def serial(data: Dataset) -> Iterator[None]:
-    """Inside the organisation, on one core of the database."""
-    with tenant(data.organisation), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+    """A transaction inside the organisation, on one core of the database."""
+    with tenant(data.organisation):
+        execute("SET LOCAL max_parallel_workers_per_gather = 0")
         yield
 
 
-def run(sql: str, params: Any = None) -> Any:
+def execute(sql: str, params: Any = None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.fetchone()
 
 
-def undone(work: Callable[[], Any]) -> Callable[[], float]:
-    """`work` timed, in a savepoint that is rolled back afterwards (not timed). Deferred checks count as work."""
-
-    def once() -> float:
-        point = transaction.savepoint()
-        run("SELECT 1")
-        taken = seconds(work)
-        transaction.savepoint_rollback(point)
-        return taken
-
-    return once
+def fetch(sql: str, params: Any = None) -> tuple[Any, ...]:
+    """The only row of a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        row: tuple[Any, ...] = cursor.fetchone()
+        return row
 
 
 def scan_floor(data: Dataset) -> float:
-    """Seconds for one scan of the history: the yardstick. Call it inside `serial`."""
-    return typical(lambda: run(FLOOR, [data.organisation.pk]), times=7)
+    """Seconds for one scan of the history, which every figure of the evaluation is held against. Inside `serial`."""
+    return typical(lambda: fetch(FLOOR, [data.organisation.pk]), times=7)[0]

@@ -330,7 +330,9 @@ class Story:
         levels = [level, other] if plan.solo is not None or rng.random() < 0.5 else [other, level]
         people = []
         for index, own_level in enumerate(levels):
-            role = rng.choice(names.ROLES) if rng.random() < (0.4 if index == 0 else 0.2) else ""
+            # A silent role is silent only while nobody else has it.
+            roles = names.ROLES if plan.silent is None else names.ROLES[2:]
+            role = rng.choice(roles) if rng.random() < (0.4 if index == 0 else 0.2) else ""
             people.append(self.person(company, own_level, created - rng.randint(0, 60) * DAY, role))
         if plan.silent is not None:
             people.append(self.person(company, rng.choice("nn-"), created, rng.choice(names.ROLES[:2])))

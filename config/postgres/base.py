@@ -37,11 +37,11 @@ class DatabaseCreation(creation.DatabaseCreation):
 
     def _clone_test_db(self, *args: Any, **kwargs: Any) -> None:
         with self.connection.as_owner():
-            super()._clone_test_db(*args, **kwargs)
+            super()._clone_test_db(*args, **kwargs)  # type: ignore[misc]  # the stubs leave it out
 
     def _destroy_test_db(self, *args: Any, **kwargs: Any) -> None:
         with self.connection.as_owner():
-            super()._destroy_test_db(*args, **kwargs)
+            super()._destroy_test_db(*args, **kwargs)  # type: ignore[misc]
 
     def _grant_what_only_tests_may(self) -> None:
         """Emptying tables between tests. TRUNCATE ignores row level security: never granted outside a test database."""

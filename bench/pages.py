@@ -1,0 +1,62 @@
+"""The deal list as a member asks for it: middleware, statements and template, without the network."""
+
+from statistics import median
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Membership, User
+from bench.dataset import FIRST_ID, Dataset
+from bench.measure import p95, report, scan_floor, seconds, serial
+
+PATHS = {
+    "all": "/deals/",
+    "at risk": "/deals/?view=risk",
+    "no alert": "/deals/?view=clear",
+    "mine": "/deals/?view=mine",
+    "one alert": "/deals/?alert=no_activity",
+    "three alerts": "/deals/?alert=key_role&alert=power_map&alert=amount_empty",
+    "owners and a stage": f"/deals/?owner={FIRST_ID + 1}&owner={FIRST_ID + 2}&stage={FIRST_ID + 3}",
+    "by close date": "/deals/?sort=close",
+    "last page": "/deals/?page=600",
+    "words": "/deals/?q=deal+77",
+}
+
+
+def list_page(data: Dataset, times: int = 15) -> None:
+    """The slowest filter's p95, and the most statements that any of them needs."""
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        call_command("collectstatic", interactive=False, verbosity=0)
+    user, _ = User.objects.get_or_create(email="1@vigie.example")
+    Membership.objects.get_or_create(user=user, organisation=data.organisation)
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+
+    def ask(path: str) -> None:
+        assert client.get(path).status_code == 200, path
+
+    taken: dict[str, list[float]] = {}
+    statements = 0
+    for name, path in PATHS.items():
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            ask(path)
+        statements = max(statements, len(captured))
+        taken[name] = [seconds(lambda: ask(path))[0] * 1e3 for _ in range(times)]  # noqa: B023
+    with serial(data):
+        floor = scan_floor(data) * 1e3
+    slowest = max(taken, key=lambda name: p95(taken[name]))
+    report(
+        "list_page",
+        p95(taken[slowest]),
+        "ms",
+        floor,
+        goal=("value", "≤", 50),
+        slowest=slowest,
+        statements=statements,
+        p50={name: round(median(values), 1) for name, values in taken.items()},
+    )
