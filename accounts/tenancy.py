@@ -28,10 +28,14 @@ class TenantModel(models.Model):
         abstract = True
 
 
-def TenantKey(to: str, **options: Any) -> models.ForeignKey[Any, Any]:
+def TenantKey(to: str | type[models.Model], **options: Any) -> models.ForeignKey[Any, Any]:
     """A foreign key inside one organisation: `Wall` makes the constraint, which carries the organisation."""
     options.setdefault("on_delete", models.CASCADE)
     return models.ForeignKey(to, db_constraint=False, **options)
+
+
+def is_tenant_key(field: Any) -> bool:
+    return isinstance(field, models.ForeignKey) and not field.db_constraint  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -74,7 +78,7 @@ class Wall(Operation):
         editor.execute(f"CREATE POLICY {table}_tenant ON {table} USING ({mine}) WITH CHECK ({mine})")
         editor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_org_id_key UNIQUE (organisation_id, id)")
         for field in model._meta.local_fields:
-            if isinstance(field, models.ForeignKey) and not field.db_constraint:
+            if is_tenant_key(field):
                 self._key(editor, table, field)
 
     @staticmethod
@@ -93,7 +97,7 @@ class Wall(Operation):
         model = from_state.apps.get_model(app_label, self.name)
         table = model._meta.db_table
         for field in model._meta.local_fields:
-            if isinstance(field, models.ForeignKey) and not field.db_constraint:
+            if is_tenant_key(field):
                 editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_{field.column}_org_fk")
         editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_org_id_key")
         editor.execute(f"DROP POLICY {table}_tenant ON {table}")

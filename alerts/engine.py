@@ -12,13 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import BigIntegerField, IntegerField, Value
+from django.db.models import BigIntegerField, Expression, IntegerField, Value
 from django.db.models.expressions import RawSQL
 
 from accounts.models import Organisation
 from alerts import settings as alert_settings
 from alerts.rules import COUNT_SHIFT, CRITICAL_SHIFT, RULES
-from alerts.rules.base import Expression, Rule
+from alerts.rules.base import Rule
 from alerts.settings import Rules
 from deals import summaries
 from deals.clock import Clock

@@ -11,11 +11,13 @@ from alerts.models import Alert
 from alerts.wording import Names, Told
 from deals.models import Activity, Person, Role
 
+EMPTY = Value("", TextField())
+
 
 def told(organisation: Organisation, activities: Iterable[int]) -> dict[int, Told]:
     """What each of the activities (ids) was."""
     engaged = Q(participants__engaged=True)
-    name = Coalesce(NullIf("participants__person__name", Value("")), "participants__address", output_field=TextField())
+    name = Coalesce(NullIf("participants__person__name", EMPTY), "participants__address", output_field=TextField())
     rows = (
         Activity.objects.filter(organisation=organisation, pk__in=set(activities))
         .annotate(
@@ -37,7 +39,7 @@ def names_for(organisation: Organisation, alerts: Iterable[Alert]) -> Names:
     found: dict[str, dict[str, str]] = {"person": {}, "role": {}}
     if people or roles:
         # An unknown person is told by address.
-        name = Coalesce(NullIf("name", Value("")), Min("addresses__address"), Value(""), output_field=TextField())
+        name = Coalesce(NullIf("name", EMPTY), Min("addresses__address"), EMPTY, output_field=TextField())
         person_rows = Person.objects.filter(organisation=organisation, pk__in=people).values_list(
             Value("person"), Cast("pk", TextField()), name
         )

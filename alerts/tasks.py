@@ -57,7 +57,7 @@ def start_run(organisation: Organisation, cause: str, key: str, clock: Clock) ->
         },
     )
     if created:
-        evaluate_all.delay_on_commit(organisation.pk, run.pk)
+        evaluate_all.delay_on_commit(organisation.pk, run.pk)  # type: ignore[attr-defined]
     return run
 
 

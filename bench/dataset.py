@@ -73,8 +73,8 @@ WITH colleague AS (
 )
 INSERT INTO deals_deal (id, organisation_id, source_id, external_id, title, status, amount, currency, stage_id,
     pipeline_id, owner_id, company_id, stage_ref, pipeline_ref, owner_ref, company_ref, created_at, updated_at,
-    close_on, crm_stage_entered_at, archived, deleted, stage_known, streak_on, streak_count, engaged_count, titled_count,
-    alert_mask)
+    close_on, crm_stage_entered_at, archived, deleted, stage_known, streak_on, streak_count, engaged_count,
+    titled_count, alert_mask)
 SELECT %(first)s + n, %(org)s, %(source)s, n, 'Deal ' || n,
     CASE WHEN {chance("n", 1)} < %(open)s THEN 'open' WHEN n %% 2 = 0 THEN 'won' ELSE 'lost' END,
     CASE WHEN n %% 20 = 0 THEN NULL WHEN n %% 50 = 1 THEN 0
@@ -117,7 +117,8 @@ SELECT id, %(org)s, %(first)s + 1 + (n - 1) %% %(deals)s, id, n, n <= %(deals)s,
 FACTS = f"""
 CREATE TEMP TABLE fact ON COMMIT DROP AS
 SELECT n, deal, %(first)s + n AS id, kind, at, ahead, contact,
-    CASE WHEN ahead AND (kind = 'call' OR n %% 2 = 0) THEN 'planned' WHEN kind = 'call' AND {chance("n", 21)} < 0.2 THEN 'attempt'
+    CASE WHEN ahead AND (kind = 'call' OR n %% 2 = 0) THEN 'planned'
+         WHEN kind = 'call' AND {chance("n", 21)} < 0.2 THEN 'attempt'
          WHEN kind = 'meeting' AND {chance("n", 21)} < 0.07 THEN 'cancelled' ELSE 'held' END AS state,
     kind = 'meeting' AND {chance("n", 22)} < 0.04 AS declined
 FROM generate_series(%(start)s, %(stop)s) n
@@ -144,11 +145,13 @@ PARTICIPANTS = """
 INSERT INTO deals_participant (id, organisation_id, activity_id, part, address, contact_ref, colleague_ref, name,
     declined, person_id, colleague, engaged)
 SELECT %(first)s + n * 2, %(org)s, id,
-    CASE kind WHEN 'meeting' THEN 'organiser' WHEN 'call' THEN 'other' ELSE 'from' END, '', '', (1 + n %% 50)::text, '', false, NULL, true, false FROM fact
+    CASE kind WHEN 'meeting' THEN 'organiser' WHEN 'call' THEN 'other' ELSE 'from' END,
+    '', '', (1 + n %% 50)::text, '', false, NULL, true, false FROM fact
 UNION ALL
 SELECT %(first)s + n * 2 + 1, %(org)s, id, part,
     CASE WHEN kind IN ('email', 'meeting') THEN contact || '@customer.example' ELSE '' END,
-    CASE WHEN kind IN ('email', 'meeting') THEN '' ELSE contact::text END, '', '', declined, %(first)s + contact, false, part <> 'cc' AND NOT declined
+    CASE WHEN kind IN ('email', 'meeting') THEN '' ELSE contact::text END, '', '', declined,
+    %(first)s + contact, false, part <> 'cc' AND NOT declined
 FROM fact CROSS JOIN LATERAL (SELECT CASE WHEN kind = 'meeting' THEN 'attendee' WHEN kind = 'call' THEN 'other'
     WHEN n %% 5 = 0 THEN 'cc' ELSE 'to' END AS part) x
 """

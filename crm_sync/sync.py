@@ -102,7 +102,7 @@ def start(connection: Connection, streams: tuple[str, ...] = ()) -> SyncRun:
         run.streams.filter(stream__in=streams).update(cursor=None, finished=False, pages=0, records=0)
     if run is None:
         run = _begin(connection, streams)
-    advance.delay_on_commit(connection.organisation_id, run.pk)
+    advance.delay_on_commit(connection.organisation_id, run.pk)  # type: ignore[attr-defined]
     return run
 
 
@@ -114,10 +114,11 @@ def _begin(connection: Connection, streams: tuple[str, ...]) -> SyncRun:
         .values_list("stream")
         .annotate(until=Max("run__until"))
     )
+    since: dict[str, datetime] = {}
     if streams:
-        kind, since = SyncRun.Kind.FIELDS, {}
+        kind = SyncRun.Kind.FIELDS
     elif not connection.synced_until:
-        kind, streams, since = SyncRun.Kind.FIRST, every.streams, {}
+        kind, streams = SyncRun.Kind.FIRST, every.streams
     else:
         kind, since = SyncRun.Kind.CHANGES, ended
         # Small streams that are read whole, and dear ones, need not be asked each time.
@@ -239,7 +240,7 @@ def _finish(run: SyncRun) -> None:
     if run.kind == SyncRun.Kind.FIRST and source.first_synced_at is None:
         Source.objects.filter(pk=source.pk).update(first_synced_at=now())
         _refresh_statistics()
-    evaluate_changed.delay_on_commit(run.organisation_id)
+    evaluate_changed.delay_on_commit(run.organisation_id)  # type: ignore[attr-defined]
 
 
 def _refresh_statistics() -> None:

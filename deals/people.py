@@ -193,7 +193,7 @@ def resolve(
         _own_domains(cursor, source)
     if not (activities or contacts or persons or everybody):
         return set()
-    scope = {
+    scope: dict[str, Any] = {
         "org": source.organisation_id,
         "source": source.pk,
         "activities": list(activities),

@@ -1,6 +1,6 @@
 """The vocabulary of facts about deals. SQL that the ORM cannot say lives here and in `deals.summaries`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db.models import DateField, Expression, F, Func, Q, QuerySet, Value
 
@@ -8,17 +8,6 @@ if TYPE_CHECKING:
     from deals.models import Deal  # noqa: F401
 
 OPEN = Q(status="open", archived=False, deleted=False)
-
-
-class Nth(Func):
-    """The n-th element (from 1) of an array of dates; NULL when there are fewer."""
-
-    output_field = DateField()
-
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
-        array, array_params = compiler.compile(self.source_expressions[0])
-        position, position_params = compiler.compile(self.source_expressions[1])
-        return f"({array})[{position}]", (*array_params, *position_params)
 
 
 class LocalDate(Func):

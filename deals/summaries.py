@@ -6,6 +6,8 @@ touched deals, by sets, and never adjusted. Only rows that differ are written.
 
 from collections.abc import Collection
 
+from typing import Any
+
 from django.db import connection
 
 from deals.clock import Clock
@@ -143,7 +145,7 @@ def rebuild(organisation: int, deals: Collection[int], clock: Clock) -> None:
     """Bring the derived columns of `deals` up to date. Runs in the caller's transaction and tenant context."""
     if not deals:
         return
-    scope = {"org": organisation, "deals": sorted(deals), "now": clock.now, "zone": clock.zone.key}
+    scope: dict[str, Any] = {"org": organisation, "deals": sorted(deals), "now": clock.now, "zone": clock.zone.key}
     with connection.cursor() as cursor:
         cursor.execute(HISTORY, scope)
         cursor.execute(ROLES, scope)

@@ -431,7 +431,12 @@ def _activities(
     )
     if not changed:
         return set(), set()
-    scope = {"org": source.organisation_id, "source": source.pk, "changed": changed, "zone": clock.zone.key}
+    scope: dict[str, Any] = {
+        "org": source.organisation_id,
+        "source": source.pk,
+        "changed": changed,
+        "zone": clock.zone.key,
+    }
     load(
         cursor,
         "incoming_participant",

@@ -1,7 +1,7 @@
-from django.db.models import Case, F, TextField, When
+from django.db.models import Case, Expression, F, TextField, When
 from django.utils.translation import gettext_lazy as _
 
-from alerts.rules.base import Dated, Expression, Family, Rule, Settings, not_before_life, text
+from alerts.rules.base import Dated, Family, Rule, Settings, not_before_life, text
 from deals.clock import Clock
 
 

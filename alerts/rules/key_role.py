@@ -1,8 +1,8 @@
-from django.db.models import Case, F, FilteredRelation, Q, TextField, When
+from django.db.models import Case, Expression, F, FilteredRelation, Q, TextField, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from alerts.rules.base import Dated, Expression, Family, Number, PerRole, Rule, Settings, not_before_life, text
+from alerts.rules.base import Dated, Family, Number, PerRole, Rule, Settings, not_before_life, text
 from deals.clock import Clock
 from deals.querysets import DealQuerySet
 

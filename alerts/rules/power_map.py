@@ -1,7 +1,7 @@
-from django.db.models import Case, F, Q, TextField, Value, When
+from django.db.models import Case, Expression, F, Q, TextField, Value, When
 from django.utils.translation import gettext_lazy as _
 
-from alerts.rules.base import Choice, Dated, Expression, Family, Number, Rule, Settings, not_before_life, text
+from alerts.rules.base import Choice, Dated, Family, Number, Rule, Settings, not_before_life, text
 from deals.clock import Clock
 from deals.seniority import Level
 

@@ -1,10 +1,9 @@
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, When
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext_lazy as _
 
 from alerts.rules.base import Dated, Family, Number, Rule, Settings, days, not_before_life
 from deals.clock import Clock
-from deals.querysets import Nth
 
 
 class SingleContact(Rule):
@@ -20,8 +19,8 @@ class SingleContact(Rule):
     }
 
     def fires_on(self, settings: Settings, clock: Clock, subject: str) -> Dated:
-        oldest = Greatest(Nth(F("streak_on"), Value(1)), F("created_on"))
-        enough = Nth(F("streak_on"), Value(settings["minimum"]))
+        oldest = Greatest(F("streak_on__0"), F("created_on"))
+        enough = F(f"streak_on__{settings['minimum'] - 1}")
         return Case(
             When(
                 streak_count__gte=settings["minimum"],
@@ -30,4 +29,4 @@ class SingleContact(Rule):
         )
 
     def evidence(self, settings: Settings, subject: str) -> dict[str, Dated]:
-        return {"person": F("streak_person_id"), "since": Nth(F("streak_on"), Value(1)), "count": F("streak_count")}
+        return {"person": F("streak_person_id"), "since": F("streak_on__0"), "count": F("streak_count")}

@@ -1,0 +1,463 @@
+"""A second opinion: the alerts of PRODUCT.md computed by plain loops from the CRMs' own JSON, with no code of the product.
+
+    python -m tests.second_opinion .vigie/demo.json
+
+Only `level_of` (job titles) is shared. Every answer is read over HTTP as the CRM gives it; one deal at a time, one rule
+at a time, in the words of the product description. Default settings, days of the calendar, roles as given.
+"""
+
+import json
+import sys
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import requests
+
+from deals.seniority import Level, level_of
+
+NO_ACTIVITY, SINGLE_CONTACT, STUCK, TOO_OLD, POWER_MAP = 10, 10, 12, 50, 10
+MINIMUM_INTERACTIONS = 2
+FREE_MAIL = {"gmail.com", "hotmail.com", "outlook.com", "yahoo.com", "yahoo.fr", "orange.fr", "free.fr", "icloud.com"}
+# HubSpot's own call results: no answer, voicemail, busy, wrong number · connected, live message
+UNANSWERED = {"73a0d17f-1163-4015-bdd5-ec830791da20", "b2cf5968-551e-4856-9783-52b3da59a7d0"}
+UNANSWERED |= {"9d9162e7-6cf3-4944-bf63-4dff82258764", "17b47fee-58de-441e-a44c-c6300d46f273"}
+ANSWERED = {"f240bbac-87c9-4f6e-bf70-924b57d47db7", "a4c4c377-d246-4b32-a13b-75a56a4cd0ff"}
+UNANSWERED_STATUS = {"NO_ANSWER", "BUSY", "FAILED", "MISSED", "CANCELED"}
+
+
+@dataclass
+class Party:
+    """Somebody recorded on an activity. `engages`: a direct part in it, not only in copy and not declined."""
+
+    person: str
+    colleague: bool
+    engages: bool = True
+    declined: bool = False
+    organiser: bool = False
+
+
+@dataclass
+class Activity:
+    kind: str  # call, meeting, email or message
+    when: datetime  # when it took place, or will end
+    took_place: bool
+    planned: bool  # a meeting or call that was planned for `when`, whatever became of it, except called off
+    parties: list[Party]
+
+    @property
+    def internal(self) -> bool:
+        return bool(self.parties) and all(party.colleague for party in self.parties)
+
+    @property
+    def engaged(self) -> set[str]:
+        return {p.person for p in self.parties if p.engages and not p.declined and not p.colleague}
+
+
+@dataclass
+class Deal:
+    id: str
+    title: str
+    amount: Decimal | None
+    currency: str
+    created: datetime
+    close_date: date | None
+    stage_entry: datetime
+    reopened: datetime | None = None
+    roles: dict[str, set[str]] = field(default_factory=dict)  # of each person on the deal
+    activities: list[Activity] = field(default_factory=list)
+
+
+def plain_role(name: str) -> str:
+    """Names that differ only in case, accents or punctuation are one."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
+
+
+def moment(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    value = datetime.fromisoformat(text)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class People:
+    """Who is who: contacts that share an address are one person, with all its roles and its highest level."""
+
+    def __init__(self, colleagues: Iterable[str]) -> None:
+        self.colleagues = {self.clean(address) for address in colleagues if address}
+        self.domains = {address.rpartition("@")[2] for address in self.colleagues} - FREE_MAIL
+        self.parent: dict[str, str] = {}
+        self.addresses: dict[str, list[str]] = defaultdict(list)
+        self.titles: dict[str, list[str]] = defaultdict(list)
+        self.roles: dict[str, set[str]] = defaultdict(set)
+
+    @staticmethod
+    def clean(address: str) -> str:
+        return address.strip().lower()
+
+    def find(self, name: str) -> str:
+        while self.parent.get(name, name) != name:
+            name = self.parent[name]
+        return name
+
+    def add(self, contact: str, addresses: Iterable[str | None], title: str | None, roles: Iterable[str]) -> None:
+        self.titles[contact].append(title or "")
+        self.roles[contact] |= set(roles)
+        for address in addresses:
+            if address:
+                self.addresses[contact].append(self.clean(address))
+                self.parent[self.find(self.clean(address))] = self.find(contact)
+
+    def members(self, person: str) -> list[str]:
+        return [contact for contact in self.titles if self.find(contact) == self.find(person)]
+
+    def is_colleague(self, address: str) -> bool:
+        return self.clean(address) in self.colleagues or self.clean(address).rpartition("@")[2] in self.domains
+
+    def contact(self, contact: str, **more: Any) -> Party:
+        addresses = self.addresses.get(contact, [])
+        return Party(self.find(contact), any(map(self.is_colleague, addresses)), **more)
+
+    def address(self, address: str, **more: Any) -> Party:
+        return Party(self.find(self.clean(address)), self.is_colleague(address), **more)
+
+    def level(self, person: str) -> Level | None:
+        """None: no title at all."""
+        levels = [level_of(title) for contact in self.members(person) for title in self.titles[contact]]
+        return max((level for level in levels if level is not None), default=None)
+
+
+def alerts(deal: Deal, people: People, now: datetime, zone: ZoneInfo, roles: Mapping[str, int]) -> dict[str, date]:
+    """The alerts of one open deal, each with the date since when it holds."""
+    today = now.astimezone(zone).date()
+
+    def day(at: datetime) -> date:
+        return at.astimezone(zone).date()
+
+    created = day(deal.created)
+    begin = max(created, day(deal.reopened)) if deal.reopened else created  # "the latest of creation and reopening"
+    interactions = [a for a in deal.activities if a.took_place and a.when <= now and not a.internal]
+    starts: dict[str, date] = {}
+
+    def fires(kind: str, since: date, floor: date = begin) -> None:
+        if max(since, floor) <= today:
+            starts[kind] = max(since, floor)
+
+    # no_activity: days since the latest of the last interaction, creation, reopening
+    fires("no_activity", max([begin, *(day(a.when) for a in interactions)]) + timedelta(NO_ACTIVITY))
+
+    # no_meeting: from the day after the last planned one ends; a call counts unless nobody answered
+    def counts(a: Activity) -> bool:
+        return a.planned and not (a.parties and all(party.colleague or party.declined for party in a.parties))
+
+    last = max((day(a.when) for a in deal.activities if counts(a)), default=None)
+    fires("no_meeting", last + timedelta(1) if last else begin)
+
+    # single_contact: newest to oldest, while the same one person is engaged; equal times count as one
+    engaged_at: dict[datetime, set[str]] = defaultdict(set)
+    for a in interactions:
+        engaged_at[a.when] |= a.engaged
+    streak: list[date] = []
+    only: set[str] = set()
+    for at in sorted(engaged_at, reverse=True):
+        if not engaged_at[at]:
+            continue
+        only |= engaged_at[at]
+        if len(only) > 1:
+            break
+        streak.append(max(day(at), created))
+    if len(streak) >= MINIMUM_INTERACTIONS:
+        fires("single_contact", max(streak[-1] + timedelta(SINGLE_CONTACT), streak[-MINIMUM_INTERACTIONS]))
+
+    # key_role: for each chosen role that some contact of the deal holds
+    for role, days in roles.items():
+        holders = {person for person, held in deal.roles.items() if plain_role(role) in map(plain_role, held)}
+        talks = [day(a.when) for a in interactions if a.engaged & holders]
+        if holders:
+            fires(f"key_role:{role}", max([begin, *talks]) + timedelta(days))
+
+    # power_map
+    engaged = {person for a in interactions for person in a.engaged}
+    levels = [people.level(person) for person in engaged]
+    if not any(level is not None and level >= Level.DIRECTOR for level in levels) and deal.close_date:
+        untold = engaged and all(level is None for level in levels)  # none of the engaged has a title: no verdict
+        if not untold:
+            fires("power_map", deal.close_date - timedelta(POWER_MAP))
+
+    fires("stuck_in_stage", max(day(deal.stage_entry), begin) + timedelta(STUCK))
+    if deal.close_date:
+        fires("close_date_passed", deal.close_date + timedelta(1))
+    if not deal.amount:
+        fires("amount_empty", begin)
+    fires("deal_too_old", created + timedelta(TOO_OLD), floor=created)
+    return starts
+
+
+# ---- Pipedrive
+
+
+def pipedrive(
+    url: str, token: str, zone: ZoneInfo, role_field: str | None = None, title_field: str | None = None
+) -> tuple[list[Deal], People]:
+    """Open deals and people. A done activity took place; its address list is the attendees, its persons too."""
+    get = requests.Session()
+    get.headers["x-api-token"] = token
+
+    def rows(path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        query["limit"] = 500
+        while True:
+            answer = get.get(f"{url}{path}", params=query, timeout=30)
+            answer.raise_for_status()
+            yield from answer.json()["data"] or []
+            query["cursor"] = (answer.json().get("additional_data") or {}).get("next_cursor")
+            if not query["cursor"]:
+                return
+
+    fields = list(rows("/api/v2/personFields"))
+
+    def named(name: str) -> str | None:
+        """The account's own field of that name, before a built-in one that is only there with Contact Sync."""
+        found = [f for f in fields if f["field_name"] == name]
+        return max(found, key=lambda f: f["is_custom_field"])["field_code"] if found else None
+
+    def held(person: dict[str, Any], key: str | None) -> Any:
+        return person.get(key, person["custom_fields"].get(key)) if key else None
+
+    role_key, title_key = role_field or named("Buying role"), title_field or named("Job title")
+    labels = {o["id"]: o["label"] for f in fields if f["field_code"] == role_key for o in f["options"] or []}
+    people = People(user["email"] for user in rows("/api/v1/users"))
+    for person in rows("/api/v2/persons"):
+        chosen = held(person, role_key)  # an enum is one id, a set a list of ids, a text field a text
+        options = [labels.get(one, one) for one in (chosen if isinstance(chosen, list) else [chosen]) if one]
+        addresses = [email["value"] for email in person["emails"]]
+        people.add(str(person["id"]), addresses, held(person, title_key), map(str, options))
+
+    deals = {}
+    for row in rows("/api/v2/deals", include_fields="last_incoming_mail_time,last_outgoing_mail_time"):
+        created, close = moment(row["add_time"]), row["expected_close_date"]
+        if row["status"] != "open" or row["is_deleted"] or row["is_archived"] or not created:
+            continue
+        deal = Deal(
+            id=str(row["id"]),
+            title=row["title"],
+            amount=None if row["value"] is None else Decimal(str(row["value"])),
+            currency=row["currency"],
+            created=created,
+            close_date=date.fromisoformat(close) if close else None,
+            stage_entry=moment(row["stage_change_time"]) or created,
+        )
+        if row["person_id"]:
+            deal.roles = roles_on_deal(people, {str(row["person_id"]): set()})
+        mails = [at for name in ("incoming", "outgoing") if (at := moment(row.get(f"last_{name}_mail_time")))]
+        if mails:  # a mail that may not be read engages nobody
+            deal.activities.append(Activity("email", max(mails), True, False, []))
+        deals[row["id"]] = deal
+
+    for row in rows("/api/v2/activities", include_fields="attendees"):
+        kind = {"call": "call", "meeting": "meeting", "lunch": "meeting"}.get(row["type"])
+        if not kind or row["is_deleted"] or row["deal_id"] not in deals or not row["due_date"]:
+            continue
+        done_at = moment(row["marked_as_done_time"]) if row["done"] else None
+        if row["due_time"]:
+            hours, minutes, *_ = map(int, (row["duration"] or "0:0").split(":"))
+            when = datetime.fromisoformat(f"{row['due_date']}T{row['due_time']}+00:00")
+            when += timedelta(hours=hours, minutes=minutes)
+            when = min(when, done_at) if done_at else when
+        else:  # all day: a day of the calendar, or the day it was marked done if earlier
+            due = date.fromisoformat(row["due_date"])
+            due = min(due, done_at.astimezone(zone).date()) if done_at else due
+            when = datetime.combine(due, time(), zone)
+        parties = []
+        for one in row.get("attendees") or []:
+            more = {"declined": one["status"] == "declined", "organiser": one["is_organizer"]}
+            if one["user_id"]:
+                parties.append(Party(f"user {one['user_id']}", colleague=True, **more))
+            elif one["person_id"]:
+                parties.append(people.contact(str(one["person_id"]), **more))
+            elif one["email"]:
+                parties.append(people.address(one["email"], **more))
+        invited = {party.person for party in parties if not party.organiser}
+        persons = [one["person_id"] for one in row["participants"] or []]
+        persons += [row["person_id"]] if row["person_id"] and row["person_id"] not in persons else []
+        parties += [p for p in (people.contact(str(id)) for id in persons) if p.person not in invited]
+        if all(party.organiser for party in parties):
+            parties = []
+        deals[row["deal_id"]].activities.append(Activity(kind, when, row["done"], True, parties))
+    return list(deals.values()), people
+
+
+# ---- HubSpot
+
+
+def hubspot(url: str, token: str) -> tuple[list[Deal], People]:
+    """Open deals and people. Activities reach deals and people through associations only."""
+    http = requests.Session()
+    http.headers["authorization"] = f"Bearer {token}"
+
+    def get(path: str, **query: Any) -> dict[str, Any]:
+        answer = http.get(f"{url}{path}", params=query, timeout=30)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def rows(path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        while True:
+            page = get(path, **query)
+            yield from page["results"]
+            query["after"] = page.get("paging", {}).get("next", {}).get("after")
+            if not query["after"]:
+                return
+
+    def objects(kind: str, properties: str, **query: Any) -> list[dict[str, Any]]:
+        return list(rows(f"/crm/objects/2026-09/{kind}", limit=50, properties=properties, **query))
+
+    def links(kind: str, to: str, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for start in range(0, len(ids), 100):
+            body = {"inputs": [{"id": id} for id in ids[start : start + 100]]}
+            answer = http.post(f"{url}/crm/associations/2026-09/{kind}/{to}/batch/read", json=body, timeout=30)
+            answer.raise_for_status()
+            found |= {str(one["from"]["id"]): one["to"] for one in answer.json()["results"]}
+        return found
+
+    owners = [o for archived in ("false", "true") for o in rows("/crm/owners/2026-09", limit=100, archived=archived)]
+    people = People(owner["email"] for owner in owners)
+    for row in objects("contacts", "email,hs_additional_emails,jobtitle,hs_buying_role"):
+        p = row["properties"]
+        addresses = [p["email"], *(p["hs_additional_emails"] or "").split(";")]
+        roles = [role for role in (p["hs_buying_role"] or "").split(";") if role]
+        people.add(row["id"], addresses, p["jobtitle"], roles)
+
+    portal = ZoneInfo(get("/account-info/2026-09/details")["timeZone"])
+    stages = [s for pipeline in rows("/crm/pipelines/2026-09/deals") for s in pipeline["stages"]]
+    closed_stages = {s["id"] for s in stages if s["metadata"]["isClosed"] == "true"}
+    names = "dealname,amount,deal_currency_code,closedate,createdate,dealstage,hs_is_closed"
+    names += ",hs_v2_date_entered_current_stage"
+    deals = {}
+    for row in objects("deals", names, propertiesWithHistory="dealstage"):
+        p, history = row["properties"], (row.get("propertiesWithHistory") or {}).get("dealstage") or []
+        if p["hs_is_closed"] == "true":
+            continue
+        closes, created = moment(p["closedate"]), moment(p["createdate"]) or moment(row["createdAt"])
+        assert created
+        reopenings = [
+            moment(new["timestamp"])
+            for new, old in pairwise(history)  # newest first
+            if old["value"] in closed_stages and new["value"] not in closed_stages
+        ]
+        entered = moment(p["hs_v2_date_entered_current_stage"]) or moment(history[0]["timestamp"] if history else None)
+        deals[row["id"]] = Deal(
+            id=row["id"],
+            title=p["dealname"] or "",
+            amount=Decimal(p["amount"]) if p["amount"] else None,
+            currency=p["deal_currency_code"] or "",
+            created=created,
+            close_date=closes.astimezone(portal).date() if closes else None,
+            stage_entry=entered or created,
+            reopened=reopenings[0] if reopenings else None,
+        )
+    for id, contacts in links("deals", "contacts", list(deals)).items():
+        labels = {str(to["toObjectId"]): {t["label"] for t in to["associationTypes"] if t["label"]} for to in contacts}
+        deals[id].roles = roles_on_deal(people, labels)
+
+    times = {
+        "calls": "hs_timestamp,hs_call_disposition,hs_call_status",
+        "emails": "hs_timestamp,hs_email_status,hs_email_direction,"
+        "hs_email_from_email,hs_email_to_email,hs_email_cc_email,hs_email_bcc_email",
+        "meetings": "hs_timestamp,hs_meeting_start_time,hs_meeting_end_time,hs_meeting_outcome,"
+        "hs_attendee_owner_ids,hubspot_owner_id",
+        "communications": "hs_timestamp",
+    }
+    for kind, properties in times.items():
+        found = objects(kind, properties)
+        ids = [row["id"] for row in found]
+        to_deals, to_contacts = links(kind, "deals", ids), links(kind, "contacts", ids)
+        for row in found:
+            contacts = [people.contact(str(to["toObjectId"])) for to in to_contacts.get(row["id"], [])]
+            activity = hubspot_activity(kind, row["properties"], contacts, people)
+            for to in to_deals.get(row["id"], []):
+                if activity and str(to["toObjectId"]) in deals:
+                    deals[str(to["toObjectId"])].activities.append(activity)
+    return list(deals.values()), people
+
+
+def hubspot_activity(kind: str, p: dict[str, Any], contacts: list[Party], people: People) -> Activity | None:
+    when = moment(p["hs_timestamp"])
+    if kind == "meetings":
+        when = moment(p["hs_meeting_end_time"]) or moment(p["hs_meeting_start_time"]) or when
+        outcome = p["hs_meeting_outcome"]
+        attendees = [one for one in (p["hs_attendee_owner_ids"] or "").split(";") if one]
+        parties = contacts + [Party(f"owner {id}", True, organiser=id == p["hubspot_owner_id"]) for id in attendees]
+        if all(party.organiser for party in parties):
+            parties = []
+        off = outcome in ("CANCELED", "RESCHEDULED")
+        return when and Activity("meeting", when, not off and outcome != "NO_SHOW", not off, parties)
+    if kind == "calls":
+        result = p["hs_call_disposition"]  # wins over the status
+        answered = result not in UNANSWERED and (result in ANSWERED or p["hs_call_status"] not in UNANSWERED_STATUS)
+        return when and Activity("call", when, answered, answered, contacts)
+    if kind == "communications":
+        return when and Activity("message", when, True, False, contacts)
+    sent = p["hs_email_status"] in (None, "", "SENT") and p["hs_email_direction"] != "DRAFT_EMAIL"
+    named = {name: (p[f"hs_email_{name}_email"] or "").split(";") for name in ("from", "to", "cc", "bcc")}
+    listed = [(name, address) for name, addresses in named.items() for address in addresses if address.strip()]
+    parties = [people.address(address, engages=name in ("from", "to")) for name, address in listed]
+    if [name for name, _ in listed] == ["from"] and parties[0].colleague:
+        parties = []  # only its sender is recorded: counts, and engages nobody
+    elif not listed:
+        parties = contacts
+    return when and Activity("email", when, sent, False, parties)
+
+
+def roles_on_deal(people: People, labels: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The person of each contact on a deal: its labels on the deal, and the roles of all contacts of that person."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for contact, held in labels.items():
+        person = people.find(contact)
+        found[person] |= held.union(*(people.roles[one] for one in people.members(person)))
+    return found
+
+
+# ---- The script
+
+
+def report(name: str, deals: list[Deal], found: Mapping[str, Mapping[str, date]]) -> str:
+    def amounts(chosen: Iterable[Deal]) -> str:
+        total: Counter[str] = Counter()
+        for deal in chosen:
+            total[deal.currency] += deal.amount or 0
+        return "  ".join(f"{currency} {amount:,.2f}" for currency, amount in sorted(total.items()))
+
+    at_risk = [deal for deal in deals if found[deal.id]]
+    lines = [
+        name,
+        f"  open deals {len(deals):>6}  {amounts(deals)}",
+        f"  at risk    {len(at_risk):>6}  {amounts(at_risk)}",
+    ]
+    for kind in sorted({kind for kinds in found.values() for kind in kinds}):
+        having = [deal for deal in deals if kind in found[deal.id]]
+        lines.append(f"  {kind:<32}{len(having):>5}  {amounts(having)}")
+    return "\n".join(lines)
+
+
+def main(path: str) -> None:
+    """`organisations[]` of the file may carry "time_zone" and "key_roles" ({role: days}); the default is none."""
+    demo, now = json.loads(Path(path).read_text()), datetime.now(UTC)
+    sandbox = demo["sandbox"]
+    for organisation in demo["organisations"]:
+        crm, zone = organisation["provider"], ZoneInfo(organisation.get("time_zone", "Europe/Paris"))
+        address, token = f"{sandbox['url']}/{crm}", sandbox[f"{crm}_token"]
+        deals, people = pipedrive(address, token, zone) if crm == "pipedrive" else hubspot(address, token)
+        found = {d.id: alerts(d, people, now, zone, organisation.get("key_roles", {})) for d in deals}
+        print(report(f"{organisation['name']} ({crm}, {zone.key})", deals, found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
