@@ -107,7 +107,7 @@ def _reads(judged: list[_Judged]) -> list[str]:
 
 # What fires today, then what that changes. Nothing between the scan of the deals and the difference is read twice.
 HITS = """
-WITH scope AS MATERIALIZED ({scope}), verdict AS MATERIALIZED ({verdict}), hit AS MATERIALIZED (
+WITH scope AS MATERIALIZED ({scope} UNION SELECT unnest(%(rolled)s::bigint[])), verdict AS MATERIALIZED ({verdict}), hit AS MATERIALIZED (
     SELECT v.id AS deal_id, h.kind, h.subject, h.bit, h.basis, h.fires_on, h.evidence
     FROM verdict v CROSS JOIN LATERAL (VALUES {hits}) h(kind, subject, bit, basis, fires_on, evidence)
     WHERE h.fires_on <= %(today)s
@@ -229,13 +229,12 @@ def statement(
 def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True) -> Outcome:
     """Judge `deals` (any, closed ones too) by the settings in force and write the difference to their alerts.
 
-    Runs in the caller's tenant context and transaction; evaluations of one organisation wait for each other. Planned
-    meetings that have become past are rolled forward first.
+    Runs in the caller's tenant context and transaction; evaluations of one organisation wait for each other. Meetings
+    that have become past meanwhile are rolled forward first, and their deals are judged too.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, organisation.pk])
-        if roll:
-            summaries.roll(organisation.pk, clock)
+        params["rolled"] = summaries.roll(organisation.pk, clock) if roll else []
         cursor.execute(*statement(organisation, deals, clock))
         return Outcome(*cursor.fetchone())
 

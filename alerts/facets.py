@@ -65,14 +65,22 @@ class Chip:
 
 def count_alerts(deals: DealQuerySet, query: DealQuery, email: str) -> dict[str, int]:
     """Deals per view, of all open ones, and per alert kind, of those that match the other facets."""
-    others = query.matching(email, without="alert")
     return deals.aggregate(
         open=Count("pk"),
         risk=Count("pk", filter=AT_RISK),
         clear=Count("pk", filter=~AT_RISK),
         mine=Count("pk", filter=Q(owner__email__iexact=email)),
-        **{rule.kind: Count("pk", filter=others & has_any(1 << rule.bit)) for rule in RULES},
+        **_kinds(query.matching(email, without="alert")),
     )
+
+
+def _kinds(where: Q) -> dict[str, Count]:
+    return {rule.kind: Count("pk", filter=where & has_any(1 << rule.bit)) for rule in RULES}
+
+
+def count_kinds(deals: DealQuerySet, where: Q) -> dict[str, int]:
+    """How many deals have an open alert of each kind."""
+    return deals.aggregate(**_kinds(where))
 
 
 def group_deals(deals: DealQuerySet, query: DealQuery, email: str) -> dict[str, list[dict[str, Any]]]:

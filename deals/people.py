@@ -153,9 +153,11 @@ def _write(
         DELETE FROM deals_personaddress a USING incoming_person p WHERE a.organisation_id = %(org)s
         AND a.person_id = p.id AND NOT EXISTS
             (SELECT FROM incoming_address i WHERE i.person_id = a.person_id AND i.address = a.address)
+        RETURNING a.person_id
         """,
         scope,
     )
+    changed |= {row[0] for row in cursor.fetchall()}
     cursor.execute(
         """
         INSERT INTO deals_personaddress AS t (organisation_id, source_id, person_id, address)
@@ -215,7 +217,12 @@ def resolve(
               WHERE a.organisation_id = %(org)s AND a.person_id = ANY(%(persons)s)
         """
     )
-    cursor.execute(concerned, scope)
+    # Another source's contacts of the same id are other people.
+    cursor.execute(
+        "SELECT id FROM deals_activity WHERE organisation_id = %(org)s AND source_id = %(source)s "
+        f"AND id IN ({concerned})",
+        scope,
+    )
     ids = [row[0] for row in cursor.fetchall()]
     if not ids:
         return set(activities)
@@ -255,19 +262,20 @@ def forget(cursor: CursorWrapper, source: Source, persons: Collection[int]) -> N
 # A colleague: a user of the CRM, a member of the organisation, or an address in one of its own domains.
 COLLEAGUES = """
     UPDATE deals_participant p SET colleague = x.colleague FROM (
-        SELECT p.id, p.colleague_ref <> '' OR mine.address IS NOT NULL OR o.own_domains ? split_part(a.address, '@', 2)
-               AS colleague
+        SELECT p.id, p.colleague_ref <> '' OR COALESCE(bool_or(mine.address IS NOT NULL
+               OR o.own_domains ? split_part(a.address, '@', 2)), false) AS colleague
         FROM concerned_activity t
         JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
         JOIN accounts_organisation o ON o.id = %(org)s
         LEFT JOIN deals_contact c ON c.organisation_id = %(org)s AND c.source_id = %(source)s
              AND c.external_id = p.contact_ref AND p.contact_ref <> ''
-        CROSS JOIN LATERAL (SELECT COALESCE(NULLIF(p.address, ''), c.emails[1], '') AS address) a
+        LEFT JOIN LATERAL unnest(c.emails || p.address) a(address) ON a.address <> ''
         LEFT JOIN (
             SELECT email AS address FROM deals_colleague WHERE organisation_id = %(org)s AND email <> ''
             UNION SELECT lower(u.email) FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
                   WHERE m.organisation_id = %(org)s
         ) mine ON mine.address = a.address
+        GROUP BY p.id
     ) x WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.colleague <> x.colleague
 """
 # An external address that nobody knows is a person too.
@@ -291,7 +299,9 @@ STRANGERS = """
 PARTIES = """
     UPDATE deals_participant p SET person_id = x.person_id, engaged = x.engaged FROM (
         SELECT p.id, w.person_id, w.person_id IS NOT NULL AND NOT p.declined AND CASE a.kind
-                   WHEN 'meeting' THEN p.part IN ('attendee', 'organiser')
+                   WHEN 'meeting' THEN p.part = 'attendee' OR p.part = 'organiser' AND EXISTS (
+                       SELECT FROM deals_participant q
+                       WHERE q.organisation_id = %(org)s AND q.activity_id = a.id AND q.id <> p.id)
                    WHEN 'call' THEN p.part = 'other'
                    ELSE p.part IN ('to', 'from') END AS engaged
         FROM concerned_activity t

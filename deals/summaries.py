@@ -151,10 +151,13 @@ def rebuild(organisation: int, deals: Collection[int], clock: Clock) -> None:
         cursor.execute(ROLES, scope)
 
 
-def roll(organisation: int, clock: Clock) -> int:
-    """Rebuild the deals of which an activity that lay ahead has happened meanwhile, without a write at the CRM."""
+def roll(organisation: int, clock: Clock) -> list[int]:
+    """Rebuild the deals of which an activity that lay ahead has happened meanwhile, without a write at the CRM.
+
+    Returns their ids.
+    """
     ids = list(
         Deal.objects.filter(organisation=organisation, roll_at__lte=clock.now).values_list("pk", flat=True)[:50_000]
     )
     rebuild(organisation, ids, clock)
-    return len(ids)
+    return ids

@@ -217,7 +217,7 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         activities |= _no_longer(cursor, source, batch.other_activities)
         persons = people.assign(cursor, source, contacts)
         activities |= people.resolve(cursor, source, activities, contacts, persons, everybody=bool(colleagues))
-        touched |= lost | _deals_touched(cursor, source, activities, persons)
+        touched |= lost | _deals_touched(cursor, source, activities, contacts, persons)
         summaries.rebuild(source.organisation_id, touched, clock)
         people.forget(cursor, source, persons)
     return touched
@@ -253,15 +253,21 @@ def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
     return colleagues
 
 
+# Rows that are of a source by what they belong to.
+_BELONGS = {"deals_dealcontact": ("deal_id", "deals_deal"), "deals_dealactivity": ("activity_id", "deals_activity")}
+
+
 def _arrived(cursor: CursorWrapper, source: Source, table: str, name: str, target: str, ids: Collection[int]) -> None:
-    """Objects `ids` of `target` are here: fill the key of rows that waited for them."""
+    """Objects `ids` of `target` are here: fill the key of rows of the same source that waited for them."""
     if not ids:
         return
+    column, whole = _BELONGS.get(table, ("id", table))
     cursor.execute(
-        f"UPDATE {table} t SET {name}_id = x.id FROM {target} x WHERE t.organisation_id = %s "
-        f"AND t.{name}_id IS NULL AND x.organisation_id = t.organisation_id AND x.source_id = %s "
-        f"AND x.id = ANY(%s) AND x.external_id = t.{name}_ref",
-        [source.organisation_id, source.pk, list(ids)],
+        f"UPDATE {table} t SET {name}_id = x.id FROM {target} x, {whole} w WHERE t.organisation_id = %(org)s "
+        f"AND t.{name}_id IS NULL AND x.organisation_id = %(org)s AND x.source_id = %(source)s "
+        f"AND x.id = ANY(%(ids)s) AND x.external_id = t.{name}_ref "
+        f"AND w.organisation_id = %(org)s AND w.source_id = %(source)s AND w.id = t.{column}",
+        {"org": source.organisation_id, "source": source.pk, "ids": list(ids)},
     )
 
 
@@ -338,7 +344,7 @@ def _deals(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord])
 
 
 def _deal_contacts(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord]) -> set[int]:
-    """Replace who is on the deals, and return the deals on which that changed."""
+    """Replace who is on the deals unless a newer version said it, and return the deals on which that changed."""
     rows: dict[tuple[str, str], tuple[Any, ...]] = {}
     for r in records:
         for c in r.contacts or ():
@@ -359,8 +365,9 @@ def _deal_contacts(cursor: CursorWrapper, source: Source, records: Sequence[Deal
     cursor.execute(
         """
         WITH d AS (
-            SELECT id, external_id FROM deals_deal
-            WHERE organisation_id = %(org)s AND source_id = %(source)s AND external_id = ANY(%(deals)s)
+            SELECT d.id, d.external_id FROM deals_deal d JOIN incoming_deals_deal i ON i.external_id = d.external_id
+            WHERE d.organisation_id = %(org)s AND d.source_id = %(source)s AND d.external_id = ANY(%(deals)s)
+                  AND d.updated_at <= i.updated_at
         ), gone AS (
             DELETE FROM deals_dealcontact x USING d WHERE x.organisation_id = %(org)s AND x.deal_id = d.id
             AND NOT EXISTS (SELECT FROM incoming_dealcontact i
@@ -394,7 +401,7 @@ def _unreadable_mail(deals: Iterable[DealRecord]) -> list[ActivityRecord]:
             state="held",
             subject="",
             at=deal.mail_at,
-            updated_at=deal.mail_at,
+            updated_at=deal.updated_at,
             deals=(deal.external_id,),
         )
         for deal in deals
@@ -517,10 +524,14 @@ def _no_longer(cursor: CursorWrapper, source: Source, refs: Collection[str]) -> 
 
 
 def _deals_touched(
-    cursor: CursorWrapper, source: Source, activities: Collection[int], persons: Collection[int]
+    cursor: CursorWrapper,
+    source: Source,
+    activities: Collection[int],
+    contacts: Collection[int],
+    persons: Collection[int],
 ) -> set[int]:
-    """Deals whose history or people these activities and persons are part of."""
-    if not activities and not persons:
+    """Deals whose history or people these activities, contacts and persons are part of."""
+    if not (activities or contacts or persons):
         return set()
     cursor.execute(
         """
@@ -529,7 +540,13 @@ def _deals_touched(
         UNION SELECT deal_id FROM deals_dealperson WHERE organisation_id = %(org)s AND person_id = ANY(%(persons)s)
         UNION SELECT dc.deal_id FROM deals_contact c JOIN deals_dealcontact dc ON dc.organisation_id = %(org)s
               AND dc.contact_id = c.id WHERE c.organisation_id = %(org)s AND c.person_id = ANY(%(persons)s)
+        UNION SELECT deal_id FROM deals_dealcontact WHERE organisation_id = %(org)s AND contact_id = ANY(%(contacts)s)
         """,
-        {"org": source.organisation_id, "activities": list(activities), "persons": list(persons)},
+        {
+            "org": source.organisation_id,
+            "activities": list(activities),
+            "contacts": list(contacts),
+            "persons": list(persons),
+        },
     )
     return {row[0] for row in cursor.fetchall()}

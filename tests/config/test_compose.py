@@ -20,12 +20,13 @@ import yaml
 from config import embedded
 
 ROOT = embedded.ROOT
-VALKEY_CLI = """#!{python}
-import os, socket, sys
-assert sys.argv[1:] == ["ping"]
+VALKEY_CLI = """#!/bin/sh
+test "$*" = ping && exec "{python}" -c '
+import os, socket
 with socket.create_connection(("127.0.0.1", int(os.environ["VALKEY_PORT"])), timeout=2) as connection:
     connection.sendall(b"PING\\r\\n")
     print(connection.recv(100).decode())
+'
 """
 
 
