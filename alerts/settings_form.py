@@ -1,4 +1,4 @@
-"""The form of Settings → Deals → Alerts: made from the rules' parameters, read from a POST, checked by `alerts.settings`."""
+"""The form of Settings → Deals → Alerts: made from the rules' parameters, read from a POST, checked by their bounds."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

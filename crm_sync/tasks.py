@@ -1,6 +1,7 @@
 """What the worker does for the synchronisation. Tasks carry ids and run twice harmlessly."""
 
 import time
+from datetime import timedelta
 
 from celery import shared_task
 from django.db.models import Q
@@ -12,6 +13,7 @@ from crm_sync import sync
 from crm_sync.models import Connection, SyncRun
 
 SHIFT = 60  # seconds that one task works before it makes room for others
+KEEP_RUNS = timedelta(days=14)  # a stream that was not read for so long is read whole again
 EVALUATE_EVERY = 5  # seconds between two evaluations of what has arrived
 
 
@@ -43,6 +45,8 @@ def pull_all() -> None:
     """Every five minutes: what changed since the last time, for every connection."""
     for organisation in Organisation.objects.order_by("pk"):
         with tenant(organisation):
+            old = sync.now() - KEEP_RUNS
+            SyncRun.objects.filter(organisation=organisation, finished_at__lt=old, kind=SyncRun.Kind.CHANGES).delete()
             for connection in organisation.connections.filter(state=Connection.State.CONNECTED).select_related(
                 "source"
             ):

@@ -5,7 +5,6 @@ touched deals, by sets, and never adjusted. Only rows that differ are written.
 """
 
 from collections.abc import Collection
-
 from typing import Any
 
 from django.db import connection

@@ -1,8 +1,8 @@
-"""A second opinion: the alerts of PRODUCT.md computed by plain loops from the CRMs' own JSON, with no code of the product.
+"""A second opinion: the alerts of the product description, by plain loops over the CRMs' own JSON.
 
     python -m tests.second_opinion .vigie/demo.json
 
-Only `level_of` (job titles) is shared. Every answer is read over HTTP as the CRM gives it; one deal at a time, one rule
+It shares no code with the product but `level_of` (job titles). Every answer is read over HTTP as the CRM gives it; one deal at a time, one rule
 at a time, in the words of the product description. Default settings, days of the calendar, roles as given.
 """
 
@@ -71,6 +71,7 @@ class Deal:
     close_date: date | None
     stage_entry: datetime
     reopened: datetime | None = None
+    emptied: datetime | None = None  # since when the amount is empty, if known
     roles: dict[str, set[str]] = field(default_factory=dict)  # of each person on the deal
     activities: list[Activity] = field(default_factory=list)
 
@@ -123,7 +124,7 @@ class People:
         return self.clean(address) in self.colleagues or self.clean(address).rpartition("@")[2] in self.domains
 
     def contact(self, contact: str, **more: Any) -> Party:
-        addresses = self.addresses.get(contact, [])
+        addresses = [address for one in self.members(contact) for address in self.addresses[one]]
         return Party(self.find(contact), any(map(self.is_colleague, addresses)), **more)
 
     def address(self, address: str, **more: Any) -> Party:
@@ -196,7 +197,7 @@ def alerts(deal: Deal, people: People, now: datetime, zone: ZoneInfo, roles: Map
     if deal.close_date:
         fires("close_date_passed", deal.close_date + timedelta(1))
     if not deal.amount:
-        fires("amount_empty", begin)
+        fires("amount_empty", day(deal.emptied or deal.created))
     fires("deal_too_old", created + timedelta(TOO_OLD), floor=created)
     return starts
 

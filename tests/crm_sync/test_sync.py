@@ -90,13 +90,19 @@ def test_a_sync_stopped_after_any_page_asks_no_finished_page_again(
     sandbox: Sandbox, organisation: Organisation, provider: str
 ) -> None:
     connection = connect(organisation, provider)
-    reader = reader_of(connection)
     sandbox.forget_requests()
-    while reader.step():
-        pass
-    reads = [(r["method"], r["path"], str(r["query"]), r.get("body")) for r in sandbox.requests()]
-    twice = [read for read, times in Counter(map(str, reads)).items() if times > 1]
-    assert twice == []
+    pages = 0
+    while reader_of(connection).step():  # each page by a process that knows nothing of the one before
+        pages += 1
+    asked = Counter(
+        str((r["method"], r["path"], r["query"], r.get("body")))
+        for r in sandbox.requests()
+        if not any(
+            small in r["path"] for small in ("/properties/", "/labels", "personFields", "/pipelines/", "/stages")
+        )
+    )
+    assert len(asked) >= pages - 5
+    assert [request for request, times in asked.items() if times > 1] == []
 
 
 @pytest.mark.parametrize("provider", TOKENS)
