@@ -118,7 +118,7 @@ DIFFERENCE = (
     FROM scope s JOIN alerts_alert a ON a.organisation_id = %(org)s AND a.deal_id = s.id AND a.resolved_at IS NULL
 ), difference AS MATERIALIZED (
     SELECT o.id, h.deal_id, h.kind, h.subject, h.fires_on, h.evidence, h.basis,
-           o.deal_id AS was_on, o.kind AS was_kind, o.subject AS was_subject, o.basis AS was_basis
+           o.deal_id AS was_on
     FROM hit h FULL JOIN opened_before o ON o.deal_id = h.deal_id AND o.kind = h.kind AND o.subject = h.subject
     WHERE (o.holds_since, o.evidence, o.basis) IS DISTINCT FROM (h.fires_on, h.evidence, h.basis)
 ), refreshed AS (
@@ -138,15 +138,13 @@ DIFFERENCE = (
     INSERT INTO alerts_alert (organisation_id, deal_id, kind, subject, holds_since, opened_at, evidence, basis, reason)
     SELECT %(org)s, deal_id, kind, subject, fires_on, %(now)s, evidence, basis, ''
     FROM difference WHERE id IS NULL RETURNING 1
-), mask AS (
-    SELECT s.id, COALESCE(m.mask, 0) AS mask FROM scope s LEFT JOIN (
-        SELECT deal_id, bit_or(1 << bit) | (LEAST(count(*)::int, 255) << {count_shift})
-               | (LEAST(count(*) FILTER (WHERE bit = ANY(%(critical)s))::int, 63) << {critical_shift}) AS mask
-        FROM hit GROUP BY deal_id
-    ) m ON m.deal_id = s.id
 ), masked AS (
-    UPDATE deals_deal d SET alert_mask = m.mask FROM mask m
-    WHERE d.organisation_id = %(org)s AND d.id = m.id AND d.alert_mask <> m.mask
+    UPDATE deals_deal d SET alert_mask = m.mask FROM (
+        SELECT c.id, COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << {count_shift})
+               | (LEAST(count(*) FILTER (WHERE h.bit = ANY(%(critical)s))::int, 63) << {critical_shift}) AS mask
+        FROM (SELECT DISTINCT COALESCE(deal_id, was_on) AS id FROM difference) c
+        LEFT JOIN hit h ON h.deal_id = c.id GROUP BY c.id
+    ) m WHERE d.organisation_id = %(org)s AND d.id = m.id AND d.alert_mask <> m.mask
 )
 SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM refreshed), (SELECT count(*) FROM resolved)
 """

@@ -1,6 +1,6 @@
 """The names behind the ids that evidence holds: two statements for any number of alerts."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.contrib.postgres.aggregates import ArrayAgg, BoolOr
 from django.db.models import Min, Q, TextField, Value
@@ -29,13 +29,13 @@ def told(organisation: Organisation, activities: Iterable[int]) -> dict[int, Tol
     return {pk: Told(kind, tuple(filter(None, names)), incoming) for pk, kind, names, incoming in rows}
 
 
-def names_for(organisation: Organisation, alerts: Iterable[Alert]) -> Names:
-    """Activities, people and roles that the alerts speak of."""
+def names_for(organisation: Organisation, alerts: Iterable[Alert], roles: Collection[str] = ()) -> Names:
+    """Activities, people and roles that the alerts speak of, and the `roles` (keys) given."""
     alerts = list(alerts)
     activities = {alert.evidence.get("activity") for alert in alerts} - {None}
     people = {alert.evidence.get("person") for alert in alerts} - {None}
     people |= {pk for alert in alerts for pk in alert.evidence.get("holders") or ()}
-    roles = {alert.subject for alert in alerts} - {""}
+    roles = {*roles, *(alert.subject for alert in alerts)} - {""}
     found: dict[str, dict[str, str]] = {"person": {}, "role": {}}
     if people or roles:
         # An unknown person is told by address.

@@ -221,12 +221,30 @@ def sentence(alert: Alert, deal: Deal, names: Names, clock: Clock, attempts: int
 
 
 def since(alert: Alert, clock: Clock) -> str:
-    """Since when it holds, and when Vigie first saw it if that is another day."""
-    held, seen = alert.holds_since, alert.opened_at.astimezone(clock.zone).date()
-    values = {"day": day(held, clock.today), "ago": days_apart(held, clock.today), "seen": day(seen, clock.today)}
-    if held == seen:
-        return _("Since %(day)s (%(ago)s)") % values
-    return _("Since %(day)s (%(ago)s), first seen on %(seen)s") % values
+    """Since when it holds."""
+    held = alert.holds_since
+    return _("Since %(day)s (%(ago)s)") % {"day": day(held, clock.today), "ago": days_apart(held, clock.today)}
+
+
+def measures(alert: Alert, deal: Deal, clock: Clock) -> list[tuple[str, str]]:
+    """Limit, measured value, since when it holds, and when Vigie first saw it: (name, value)."""
+    limit, held = alert.evidence.get("limit"), alert.holds_since
+    case = _Case(alert.evidence, deal, Names(), clock, alert.subject, 0)
+    close, streak = case.when("close_on"), case.when("since")
+    found = []
+    if limit is not None:
+        found.append((_("Limit"), days(limit)))
+    if close:
+        left = -case.age(close)
+        found.append((_("Days left"), days(left)) if left >= 0 else (_("Days overdue"), days(-left)))
+    elif alert.kind == "single_contact" and streak:
+        found.append((_("Measured"), days(case.age(max(streak, deal.created_on or streak)))))
+    elif limit is not None:
+        # It fires `limit` days after the day that is measured from.
+        found.append((_("Measured"), days(case.age(held) + limit)))
+    found.append((_("Since"), day(held, clock.today)))
+    found.append((_("First seen"), day(alert.opened_at.astimezone(clock.zone).date(), clock.today)))
+    return found
 
 
 def spoken(name: str, titles: list[str]) -> str:
@@ -257,8 +275,3 @@ def unknown(reason: str) -> str:
         "no_holder": _("No contact of the deal holds this role in the CRM."),
         "no_titles": _("None of the people engaged has a job title in the CRM."),
     }.get(reason, _("A fact is missing."))
-
-
-def resolution(alert: Alert) -> str:
-    """Why an alert went away."""
-    return _("resolved: %(reason)s") % {"reason": alert.get_reason_display()}

@@ -13,7 +13,7 @@ ICONS = frozenset(
     """
     arrow-down arrow-left arrow-up badge-euro ban bell building-2 calendar-check calendar-clock calendar-x-2 check
     chevron-down chevron-left chevron-right circle-alert circle-check circle-dashed circle-question-mark circle-x
-    clock-alert crown external-link git-commit-horizontal history hourglass info languages layout-list lock log-out
+    clock-alert crown external-link flag git-commit-horizontal history hourglass info languages layout-list lock log-out
     mail message-square milestone monitor moon pencil phone phone-missed phone-off plug radar refresh-cw search
     shield-check sun triangle-alert unplug user-round user-star users x
     """.split()  # noqa: SIM905

@@ -2,8 +2,8 @@
 
     python -m tests.second_opinion .vigie/demo.json
 
-It shares no code with the product but `level_of` (job titles). Every answer is read over HTTP as the CRM gives it; one deal at a time, one rule
-at a time, in the words of the product description. Default settings, days of the calendar, roles as given.
+It shares no code with the product but `level_of` (job titles). Every answer is read over HTTP as the CRM gives it; one
+deal at a time, one rule at a time, in the words of the product description. Default settings, calendar days.
 """
 
 import json

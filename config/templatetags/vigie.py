@@ -51,6 +51,12 @@ def moment(context: Context, value: datetime | None) -> str:
 
 
 @register.simple_tag(takes_context=True)
+def day_of(context: Context, value: datetime) -> date:
+    """The organisation's calendar day of a moment."""
+    return value.astimezone(context["clock"].zone).date()
+
+
+@register.simple_tag(takes_context=True)
 def ago(context: Context, value: date | datetime | None) -> str:
     """Distance in local days for a date, down to minutes for a moment."""
     clock = context["clock"]

@@ -1,5 +1,8 @@
 """The first wall's foundation: the role that the product logs in with is bound by row level security."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from io import StringIO
 
@@ -74,6 +77,24 @@ def test_a_role_that_may_become_the_owner_is_refused(monkeypatch):
         login = {key: value for key, value in connection.settings_dict.items() if key != "APP_LOGIN"}
     with pytest.raises(ImproperlyConfigured, match="owns the table"):
         DatabaseWrapper(login).ensure_connection()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["gunicorn", "config.wsgi", "--bind=127.0.0.1:0", "--workers=1"],
+        ["celery", "--app=config", "worker", "--concurrency=1"],
+    ],
+    ids=["web", "worker"],
+)
+def test_web_and_worker_refuse_to_start_as_the_owner(command):
+    with connection.as_owner():
+        owner = connection.settings_dict
+        login = f"{owner['USER']}:{owner['PASSWORD']}@{owner['HOST']}:{owner['PORT']}"
+        environ = os.environ | {"DATABASE_URL": f"postgres://{login}/{owner['NAME']}"}
+    started = subprocess.run([sys.executable, "-m", *command], env=environ, capture_output=True, text=True, timeout=30)
+    assert started.returncode != 0
+    assert "so it could see every organisation's data" in started.stderr
 
 
 def test_temporary_tables_are_no_power():

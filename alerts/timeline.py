@@ -1,0 +1,150 @@
+"""What happened on a deal, newest first: interactions with who took part, what did not count and why, and changes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Prefetch
+from django.utils.translation import gettext as _
+
+from alerts import formats
+from alerts.wording import Told, activity
+from deals.clock import Clock
+from deals.models import Activity, Colleague, Deal, DealActivity, FieldChange, Participant, Stage
+
+ICONS = {"call": "phone", "email": "mail", "message": "message-square", "meeting": "calendar-check"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`counts`: it is an interaction. `notes` say what was rejected, and why. `at` is local; `timed` has a time of day."""
+
+    at: datetime
+    icon: str
+    title: str
+    detail: str = ""
+    notes: tuple[str, ...] = ()
+    counts: bool = False
+    ahead: bool = False
+
+
+def timeline(deal: Deal, clock: Clock, limit: int) -> tuple[list[Entry], bool]:
+    """The newest `limit` entries, and whether there are more. Four or five statements."""
+    people = Prefetch("activity__participants", Participant.objects.select_related("person").order_by("pk"))
+    links = (
+        DealActivity.objects.filter(organisation=deal.organisation_id, deal=deal, activity__deleted=False)
+        .select_related("activity")
+        .prefetch_related(people)
+        .order_by("-occurred_at", "-pk")[: limit + 1]
+    )
+    changes = FieldChange.objects.filter(organisation=deal.organisation_id, deal=deal).order_by("-changed_at", "-pk")
+    entries = [_activity(link.activity, link.occurred_at, clock) for link in links]
+    entries += _changes(deal, list(changes[: limit + 1]), clock)
+    if deal.created_at:
+        entries.append(Entry(deal.created_at, "flag", _("Deal created")))
+    entries.sort(key=lambda entry: entry.at, reverse=True)
+    return entries[:limit], len(entries) > limit
+
+
+def _name(part: Participant) -> str:
+    return (part.person.name if part.person else "") or part.name or part.address
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _activity(item: Activity, at: datetime, clock: Clock) -> Entry:
+    parts = list(item.participants.all())
+    external = [part for part in parts if not part.colleague]
+    engaged = [part for part in external if part.engaged]
+    ahead = at > clock.now
+    shown = engaged or [part for part in external if part.part not in ("cc", "bcc") and not part.declined]
+    told = Told(item.kind, _unique(map(_name, shown)), any(part.part == "from" for part in engaged))
+    happened = item.state == "held" and not ahead and not item.internal
+    notes = list(filter(None, [_rejection(item, ahead), *_left_out(external)]))
+    if happened and not engaged:
+        notes.append(_("counts as an interaction, but engages nobody"))
+    title = activity(told)
+    return Entry(
+        at=at,
+        icon="phone-missed" if item.state == "attempt" else ICONS.get(item.kind, "circle-dashed"),
+        title=title[:1].upper() + title[1:],
+        detail=item.subject[:300],
+        notes=tuple(notes),
+        counts=happened,
+        ahead=ahead,
+    )
+
+
+def _rejection(item: Activity, ahead: bool) -> str:
+    """Why an activity is no interaction; empty when it is one."""
+    if item.state in ("held", "planned"):
+        if item.internal:
+            return _("colleagues only, not counted")
+        if ahead:
+            return _("planned, lies ahead")
+        return "" if item.state == "held" else _("planned, never marked as done, not counted")
+    return {
+        "attempt": _("not answered, not counted"),
+        "cancelled": _("cancelled, not counted"),
+        "no_show": _("nobody came, not counted"),
+        "rescheduled": _("rescheduled, not counted"),
+        "draft": _("never sent, not counted"),
+        "bounced": _("not delivered, not counted"),
+    }.get(item.state, "")
+
+
+def _left_out(parts: list[Participant]) -> list[str]:
+    copied = _unique(_name(part) for part in parts if part.part in ("cc", "bcc"))
+    declined = _unique(_name(part) for part in parts if part.declined)
+    notes = []
+    if copied:
+        notes.append(_("%(people)s: in copy only") % {"people": formats.join(list(copied))})
+    if declined:
+        notes.append(_("%(people)s: declined") % {"people": formats.join(list(declined))})
+    return notes
+
+
+def _changes(deal: Deal, changes: list[FieldChange], clock: Clock) -> list[Entry]:
+    names = _names(deal, changes)
+    return [_change(change, deal, names, clock) for change in changes]
+
+
+def _names(deal: Deal, changes: list[FieldChange]) -> dict[tuple[str, str], str]:
+    """Stages and owners that the changes speak of, by (field, the CRM's id)."""
+    found: dict[tuple[str, str], str] = {}
+    for field, model in (("stage", Stage), ("owner", Colleague)):
+        refs = {ref for change in changes if change.field == field for ref in (change.old, change.new) if ref}
+        if refs:
+            rows: Any = model._default_manager.filter(
+                organisation=deal.organisation_id, source=deal.source_id, external_id__in=refs
+            )
+            found |= {(field, ref): name for ref, name in rows.values_list("external_id", "name")}
+    return found
+
+
+def _change(change: FieldChange, deal: Deal, names: dict[tuple[str, str], str], clock: Clock) -> Entry:
+    def shown(value: str | None) -> str:
+        if not value:
+            return _("none")
+        match change.field:
+            case "amount":
+                return formats.money(Decimal(value), deal.currency)
+            case "close_on":
+                return formats.day(date.fromisoformat(value), clock.today)
+            case "status":
+                return str(dict(Deal.Status.choices).get(value, value))
+        return names.get((change.field, value), value)
+
+    pattern = {
+        "stage": _("Stage changed from %(old)s to %(new)s"),
+        "amount": _("Amount changed from %(old)s to %(new)s"),
+        "close_on": _("Close date moved from %(old)s to %(new)s"),
+        "status": _("Status changed from %(old)s to %(new)s"),
+        "owner": _("Owner changed from %(old)s to %(new)s"),
+    }.get(change.field, "%(old)s → %(new)s")
+    icon = "milestone" if change.field == "stage" else "history"
+    return Entry(change.changed_at, icon, pattern % {"old": shown(change.old), "new": shown(change.new)})
