@@ -143,5 +143,9 @@ class DealQuery:
         return bool(self.alert or self.owner or self.stage or self.q)
 
     @property
+    def everything(self) -> "DealQuery":
+        return DealQuery(sort=self.sort)
+
+    @property
     def cleared(self) -> "DealQuery":
         return DealQuery(view=self.view, sort=self.sort)

@@ -50,7 +50,9 @@ def moment(value: datetime, zone: ZoneInfo, today: date | None = None) -> str:
 
 
 def days(count: int) -> str:
-    return ngettext("%(count)s day", "%(count)s days", count) % {"count": number(count)}
+    """A number and its unit, never parted at the end of a line."""
+    text = ngettext("%(count)s day", "%(count)s days", count) % {"count": number(count)}
+    return text.replace(" ", "\u00a0")
 
 
 def days_apart(value: date, today: date) -> str:

@@ -19,7 +19,7 @@ ICONS = {"call": "phone", "email": "mail", "message": "message-square", "meeting
 
 @dataclass(frozen=True)
 class Entry:
-    """`counts`: it is an interaction. `notes` say what was rejected, and why. `at` is local; `timed` has a time of day."""
+    """`counts`: it is an interaction; `notes` say what was not counted, and why; `ahead`: it has not happened yet."""
 
     at: datetime
     icon: str

@@ -6,35 +6,25 @@ some hundreds. Times are medians unless they say p95; `floor` is what the figure
 
 import argparse
 import logging
-import os
 
-import django
+from bench import dataset
+from bench.evaluation import evaluate_all, evaluate_one, rls
+from bench.pages import list_page
+from bench.sync import sync_first
+
+BENCHES = {bench.__name__: bench for bench in (evaluate_all, evaluate_one, rls, list_page, sync_first)}
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
-    from bench import dataset, evaluation, pages, sync
-
-    benches = {
-        bench.__name__: bench
-        for bench in (
-            evaluation.evaluate_all,
-            evaluation.evaluate_one,
-            evaluation.rls,
-            pages.list_page,
-            sync.sync_first,
-        )
-    }
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product on invented data.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     names = parser.parse_args().names
-    if unknown := set(names) - set(benches):
-        parser.error(f"unknown: {', '.join(unknown)}")
+    if unknown := set(names) - set(BENCHES):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     logging.disable(logging.INFO)
     data = dataset.prepare()
-    for name in names or benches:
-        benches[name](data)
+    for name in names or BENCHES:
+        BENCHES[name](data)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def write(language: str) -> None:
     path = catalogue_path(language)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        write_po(file, catalog, width=100, sort_by_file=True, include_lineno=False, omit_header=False)
+        write_po(file, catalog, width=100, sort_by_file=True, include_lineno=False, omit_header=True)
 
 
 def compile_catalogue(language: str) -> None:

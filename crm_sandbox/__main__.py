@@ -27,7 +27,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8010, help="0 takes a free one")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--deals", type=int, default=300, help="deals of each CRM")
-    parser.add_argument("--now", help="ISO 8601 with a zone: the moment around which the data is invented")
+    parser.add_argument(
+        "--now", type=seconds, help="ISO 8601 with a zone: the moment around which the data is invented"
+    )
     parser.add_argument("--pipedrive-token", default="sandbox-pipedrive-token")
     parser.add_argument("--hubspot-token", default="sandbox-hubspot-token")
     parser.add_argument("--scenario", type=Path, help="JSON with exact objects, served instead of invented ones")
@@ -35,7 +37,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def build(options: argparse.Namespace) -> Server:
-    now = seconds(options.now) if options.now else int(datetime.now(UTC).timestamp())
+    now = options.now if options.now is not None else int(datetime.now(UTC).timestamp())
     gc.disable()  # nothing made here is ever freed
     if options.scenario:
         given = json.loads(options.scenario.read_text())
@@ -54,7 +56,10 @@ def build(options: argparse.Namespace) -> Server:
         HubSpot(crms[1], options.hubspot_token),
         Control(writers, faults, log),
     )
-    return Server((options.host, options.port), {api.prefix: api for api in apis}, faults, log)
+    try:
+        return Server((options.host, options.port), {api.prefix: api for api in apis}, faults, log)
+    except OSError as error:
+        sys.exit(f"The CRM sandbox cannot listen on {options.host}:{options.port}: {error.strerror}.")
 
 
 def stop(_number: int, _frame: FrameType | None) -> None:

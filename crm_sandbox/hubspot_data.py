@@ -121,9 +121,8 @@ def deal_row(id: int, deal: Deal, days: Days) -> Row:
         stage = OPEN_STAGES[deal.pipeline][deal.stage]
     touched = [act.at for act in deal.acts if act.at <= days.now and act.kind != "task"]
     planned = [act.at for act in deal.acts if act.at > days.now and act.kind != "task"]
-    updated = (
-        max([deal.created, deal.stage_since, deal.closed or 0, *(act.logged for act in deal.acts)]) * 1000 + id % 1000
-    )
+    last = max([deal.created, deal.stage_since, deal.closed or 0, *(act.logged for act in deal.acts)])
+    updated = max(deal.created * 1000, last * 1000 - id % 1000)
     amount = None if deal.amount is None else str(deal.amount)
     if deal.amount is None and deal.number % 2:
         amount = ""  # cleared by hand
@@ -245,7 +244,7 @@ def company_row(company: Company) -> Row:
 
 
 def engagement_row(id: int, properties: Fields, logged: int) -> Row:
-    at = logged * 1000 + id % 1000
+    at = logged * 1000 - id % 1000
     common = {
         "hs_createdate": iso_ms(at),
         "hs_lastmodifieddate": iso_ms(at),

@@ -138,6 +138,8 @@ class HubSpotWriter:
         return row.id
 
     def log_activity(self, change: Fields, at: int) -> Fields:
+        if change.get("kind") not in ACTIVITIES:
+            raise ValueError(f"kind must be one of {', '.join(ACTIVITIES)}")
         kind = ACTIVITIES[change["kind"]]
         row, properties = self.blank(kind, at)
         when = seconds(change["time"]) if change.get("time") else at

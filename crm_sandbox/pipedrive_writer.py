@@ -4,6 +4,7 @@ from crm_sandbox.clock import iso, local_date, seconds
 from crm_sandbox.pipedrive_data import MAIL_TIMES, ROLE_FIELD, TITLE_FIELD
 from crm_sandbox.store import Crm, Fields, Row, dumps
 
+KINDS = ("call", "email", "meeting", "message", "task", "lunch")
 MAIL_COUNT = "email_messages_count"
 
 
@@ -26,6 +27,8 @@ class PipedriveWriter:
     def blank(self, table: str, at: int) -> tuple[Row, Fields]:
         """A new row: the keys of its neighbours, without their values."""
         kinds: dict[type, object] = {bool: False, dict: {}, list: []}
+        if not len(self.crm.tables[table]):
+            raise ValueError(f"there are no {table} that would show their keys")
         example = next(iter(self.crm.tables[table])).read()
         fields: Fields = {key: kinds.get(type(value)) for key, value in example.items()}
         id = self.crm.tables[table].next_id()
@@ -110,7 +113,9 @@ class PipedriveWriter:
         raise ValueError(f"no such role: {label}")
 
     def log_activity(self, change: Fields, at: int) -> Fields:
-        kind = change["kind"]
+        kind = change.get("kind")
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}")
         when = seconds(change["time"]) if change.get("time") else at
         deals = [int(id) for id in change.get("deals", ())]
         if kind == "email":
@@ -143,7 +148,8 @@ class PipedriveWriter:
             "location": None,
         }
         status = "declined" if change.get("outcome") == "declined" else "accepted"
-        attendees = [self.attendee(one, status) for one in change.get("participants", ())] if kind == "meeting" else []
+        met = kind in ("meeting", "lunch")
+        attendees = [self.attendee(one, status) for one in change.get("participants", ())] if met else []
         self.store("activities", row, fields, at, {"attendees": attendees})
         for id in deals[:1]:  # Pipedrive links an activity to one deal
             self.crm.links.add("deals", id, "activities", row.id)

@@ -74,7 +74,7 @@ def status_of(connection: Any, clock: Clock) -> Status:
         problem = "token_refused" if connection.state == Connection.State.REFUSED else "missing_permission"
     if problem:
         what, todo = wording.problem(problem, connection.provider, run.get("detail", ""))
-        text = f"{what} {_('Last synchronised %(ago)s.') % values}" if synced_at else what
+        text = " ".join([what, _("Last synchronised %(ago)s.") % values]) if synced_at else what
         return Status("trouble", text, connection.provider, what, todo, run.get("records", 0))
     if not synced_at:
         text = _("%(crm)s: first synchronisation running") % values

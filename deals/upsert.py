@@ -217,14 +217,14 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         activities |= _no_longer(cursor, source, batch.other_activities)
         persons = people.assign(cursor, source, contacts)
         activities |= people.resolve(cursor, source, activities, contacts, persons, everybody=bool(colleagues))
-        touched |= lost | _deals_touched(cursor, source, activities, contacts, persons)
+        touched |= lost | _roles(cursor, source, batch) | _deals_touched(cursor, source, activities, contacts, persons)
         summaries.rebuild(source.organisation_id, touched, clock)
         people.forget(cursor, source, persons)
     return touched
 
 
 def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
-    """Colleagues, pipelines, stages and roles: small, re-read whole. Returns the ids of changed colleagues."""
+    """Colleagues, pipelines and stages: small, re-read whole. Returns the ids of changed colleagues."""
     colleagues = COLLEAGUE.merge(
         cursor,
         source,
@@ -242,15 +242,28 @@ def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
         [(r.external_id, r.pipeline, r.name, r.position, r.closed, r.deleted) for r in latest(batch.stages)],
     )
     _arrived(cursor, source, "deals_deal", "stage", "deals_stage", stages)
-    if batch.roles:
-        labels = {role_key(r.label): r.label for r in batch.roles}
-        ROLE.merge(cursor, source, [(key, label, False) for key, label in labels.items()])
-        cursor.execute(
-            "UPDATE deals_role SET stale = true WHERE organisation_id = %s AND source_id = %s "
-            "AND NOT stale AND key <> ALL(%s)",
-            [source.organisation_id, source.pk, list(labels)],
-        )
     return colleagues
+
+
+def _roles(cursor: CursorWrapper, source: Source, batch: Batch) -> set[int]:
+    """The roles that the CRM offers, read whole; returns the deals on which one that came, went or changed is held."""
+    if not batch.roles:
+        return set()
+    labels = {role_key(r.label): r.label for r in batch.roles}
+    changed = ROLE.merge(cursor, source, [(key, label, False) for key, label in labels.items()])
+    cursor.execute(
+        """
+        WITH gone AS (
+            UPDATE deals_role SET stale = true WHERE organisation_id = %(org)s AND source_id = %(source)s
+            AND NOT stale AND key <> ALL(%(keys)s) RETURNING key
+        ), changed AS (
+            SELECT key FROM deals_role WHERE organisation_id = %(org)s AND id = ANY(%(changed)s)
+            UNION SELECT key FROM gone
+        ) SELECT deal_id FROM deals_dealrole WHERE organisation_id = %(org)s AND role IN (SELECT key FROM changed)
+        """,
+        {"org": source.organisation_id, "source": source.pk, "keys": list(labels), "changed": changed},
+    )
+    return {row[0] for row in cursor.fetchall()}
 
 
 # Rows that are of a source by what they belong to.

@@ -72,6 +72,7 @@ class Deal:
     stage_entry: datetime
     reopened: datetime | None = None
     emptied: datetime | None = None  # since when the amount is empty, if known
+    role_seen: dict[str, datetime] = field(default_factory=dict)  # when a role was first seen, if not at the beginning
     roles: dict[str, set[str]] = field(default_factory=dict)  # of each person on the deal
     activities: list[Activity] = field(default_factory=list)
 
@@ -99,6 +100,7 @@ class People:
         self.addresses: dict[str, list[str]] = defaultdict(list)
         self.titles: dict[str, list[str]] = defaultdict(list)
         self.roles: dict[str, set[str]] = defaultdict(set)
+        self.contacts: dict[str, list[str]] = {}
 
     @staticmethod
     def clean(address: str) -> str:
@@ -118,7 +120,11 @@ class People:
                 self.parent[self.find(self.clean(address))] = self.find(contact)
 
     def members(self, person: str) -> list[str]:
-        return [contact for contact in self.titles if self.find(contact) == self.find(person)]
+        """The contacts of a person, once all contacts are known."""
+        if not self.contacts:
+            for contact in self.titles:
+                self.contacts.setdefault(self.find(contact), []).append(contact)
+        return self.contacts.get(self.find(person), [])
 
     def is_colleague(self, address: str) -> bool:
         return self.clean(address) in self.colleagues or self.clean(address).rpartition("@")[2] in self.domains
@@ -128,7 +134,8 @@ class People:
         return Party(self.find(contact), any(map(self.is_colleague, addresses)), **more)
 
     def address(self, address: str, **more: Any) -> Party:
-        return Party(self.find(self.clean(address)), self.is_colleague(address), **more)
+        known = [other for one in self.members(self.clean(address)) for other in self.addresses[one]]
+        return Party(self.find(self.clean(address)), any(map(self.is_colleague, [address, *known])), **more)
 
     def level(self, person: str) -> Level | None:
         """None: no title at all."""
@@ -183,7 +190,8 @@ def alerts(deal: Deal, people: People, now: datetime, zone: ZoneInfo, roles: Map
         holders = {person for person, held in deal.roles.items() if plain_role(role) in map(plain_role, held)}
         talks = [day(a.when) for a in interactions if a.engaged & holders]
         if holders:
-            fires(f"key_role:{role}", max([begin, *talks]) + timedelta(days))
+            seen = [day(deal.role_seen[role])] if role in deal.role_seen and not talks else []
+            fires(f"key_role:{role}", max([begin, *talks, *seen]) + timedelta(days))
 
     # power_map
     engaged = {person for a in interactions for person in a.engaged}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -75,14 +76,32 @@ def ours(organisation: Organisation, now: datetime) -> Alerts:
     return found
 
 
-def theirs(
-    url: str,
-    organisation: Organisation,
-    provider: str,
-    now: datetime,
-    seen: dict[str, dict[str, datetime]] | None = None,
-) -> Alerts:
-    """`seen`: what Vigie saw happen and Pipedrive tells nowhere: {"reopened" or "emptied": {deal: moment}}."""
+class Memory:
+    """What Vigie saw happen and the CRM does not tell afterwards."""
+
+    def __init__(self) -> None:
+        self.reopened: dict[str, datetime] = {}
+        self.emptied: dict[str, datetime] = {}
+        self.holders: dict[tuple[str, str], set[str]] = {}
+        self.role_seen: dict[tuple[str, str], datetime] = {}
+        self.first = True
+
+    def remember(self, deals: list[second_opinion.Deal], now: datetime) -> None:
+        for deal in deals:
+            deal.reopened = self.reopened.get(deal.id, deal.reopened)
+            deal.emptied = self.emptied.get(deal.id)
+            for role in ROLES:
+                key, plain = (deal.id, role), second_opinion.plain_role(role)
+                holders = {p for p, held in deal.roles.items() if plain in map(second_opinion.plain_role, held)}
+                if not self.first and not holders & self.holders.get(key, set()):
+                    self.role_seen[key] = now
+                self.holders[key] = holders
+                if key in self.role_seen:
+                    deal.role_seen[role] = self.role_seen[key]
+        self.first = False
+
+
+def theirs(url: str, organisation: Organisation, provider: str, now: datetime, memory: Memory) -> Alerts:
     zone = ZoneInfo(organisation.time_zone)
     if provider == "pipedrive":
         deals, people = second_opinion.pipedrive(
@@ -90,9 +109,7 @@ def theirs(
         )
     else:
         deals, people = second_opinion.hubspot(f"{url}/hubspot", TOKENS[provider])
-    for deal in deals:
-        for fact, moments in (seen or {}).items():
-            setattr(deal, fact, moments.get(deal.id, getattr(deal, fact)))
+    memory.remember(deals, now)
     return {deal.id: second_opinion.alerts(deal, people, now, zone, ROLES) for deal in deals}
 
 
@@ -112,7 +129,6 @@ class Day:
 
     def __init__(self, sandbox: Sandbox, provider: str, alerts: Alerts, now: datetime) -> None:
         self.sandbox, self.provider, self.now = sandbox, provider, now
-        self.seen: dict[str, Any] = {"reopened": {}, "emptied": {}}
         self.free = dict(sorted(alerts.items()))
         raw = sandbox.raw(provider)
         people = "persons" if provider == "pipedrive" else "contacts"
@@ -151,6 +167,57 @@ class Day:
         else:
             self.sandbox.change("hubspot", "activities", activity, {"hs_meeting_outcome": "CANCELED"})
 
+    def anything(self, random: Random, times: int) -> None:
+        """Activities of every sort and changed people, at random on the deals that are left."""
+        raw = self.sandbox.raw(self.provider)
+        pipedrive = self.provider == "pipedrive"
+        users = [{"colleague": user["id"]} for user in raw["fixed"]["users" if pipedrive else "owners"]]
+        domain = raw["fixed"]["users" if pipedrive else "owners"][0]["email"].partition("@")[2]
+        strangers = [
+            {"email": "Lea+x@stranger.example"},
+            {"email": f"bot@{domain}"},
+            {"email": "sam@elsewhere.example"},
+        ]
+        outcomes = ["cancelled", "no_show", "rescheduled", "no_answer", "voicemail", "busy", "declined", "bounced"]
+        deals = sorted(id for id in self.free if self.people.get(id))
+        for _ in range(times):
+            deal = random.choice(deals)
+            everybody = [{"contact": id} for id in self.people[deal] + self.people[random.choice(deals)]] + users[:2]
+            kind = random.choice(["call", "meeting", "meeting", "message"] + ["email"] * 3)
+            if kind != "call" and not (pipedrive and kind == "message"):
+                everybody += strangers if kind == "email" or pipedrive else []
+            who = random.sample(everybody, random.choice([0, 1, 1, 1, 2, 3]))
+            copied = random.sample(everybody, random.choice([0, 0, 1]))
+            # Few different times, on both sides of midnight in many zones, so that some are equal.
+            hours = random.choice([-24 * 30, -24 * 13, -24 * 6, -49, -26, 3, 30, 24 * 8]) + random.randrange(0, 24, 3)
+            more: dict[str, Any] = {"participants": who, "cc": copied, "minutes": random.choice([15, 90, 600])}
+            if random.random() < 0.3:
+                more["outcome"] = random.choice(outcomes)
+            if kind == "email":
+                hours = min(hours, -1)
+                more |= {"from": random.choice(everybody)} if random.random() < 0.7 else {}
+            elif pipedrive:
+                more["all_day"] = random.random() < 0.2
+                for one in who:
+                    one |= {"status": random.choice(["accepted", "declined", "noreply"]), "organiser": one in users}
+            if pipedrive and hours < 0 and random.random() < 0.3:
+                more["done_at"] = (self.now + timedelta(hours=hours - random.choice([1, 20]))).isoformat()
+            if hours < 0 and random.random() < 0.1:
+                more["planned"] = True
+            self.log(deal, kind, hours, **more)
+        for _ in range(times // 10):
+            one, other = (random.choice(self.people[random.choice(deals)]) for _ in range(2))
+            titles = ["", "CEO", "Head of Sales", "Assistante de direction"]
+            change = random.choice(
+                [{"role": None}, {"role": "Champion"}, {"role": "Decision maker"}] * 2
+                + [
+                    {"job_title": random.choice(titles)},
+                    {"email": f"shared{other % 7}@customer.example"},
+                    {"email": None},
+                ]
+            )
+            self.sandbox.change(self.provider, "contacts", str(one), dict(change))
+
     def stage_other_than(self, deal: str) -> Any:
         fields = self.rows[deal]["fields"]
         if self.provider == "pipedrive":
@@ -175,8 +242,9 @@ def test_a_second_opinion_agrees_before_and_after_changes(
         for provider, zone in zones.items():
             connection = connect(provider, zone)
             organisation = connection.organisation
+            memory = Memory()
             before = ours(organisation, now)
-            assert differences(before, theirs(sandbox.url, organisation, provider, now)) == []
+            assert differences(before, theirs(sandbox.url, organisation, provider, now, memory)) == []
             assert len(before) >= 80
             assert len({kind for alerts in before.values() for kind in alerts}) >= 10  # the nine, one of them twice
 
@@ -195,13 +263,13 @@ def test_a_second_opinion_agrees_before_and_after_changes(
             day.change(archived, archived=True)
             day.change(deleted, deleted=True)
             day.change(valued, amount=1200)
-            day.seen["emptied"][day.change(emptied, amount=None)] = datetime.now(UTC)
+            memory.emptied[day.change(emptied, amount=None)] = datetime.now(UTC)
             day.change(postponed, close_date=(now + timedelta(30)).date().isoformat())
             day.change(overdue, close_date=(now - timedelta(3)).date().isoformat())
             pull_an_hour_later(connection)
             later = datetime.now(UTC)
             after = ours(organisation, later)
-            assert differences(after, theirs(sandbox.url, organisation, provider, later, day.seen)) == []
+            assert differences(after, theirs(sandbox.url, organisation, provider, later, memory)) == []
             assert not {won, lost, archived, deleted} & after.keys()
             assert "no_activity" not in after[called]
             assert "stuck_in_stage" not in after[moved]
@@ -213,13 +281,14 @@ def test_a_second_opinion_agrees_before_and_after_changes(
             assert "close_date_passed" not in after[postponed]
             assert "close_date_passed" in after[overdue]
 
-            day.seen["reopened"][day.change(lost, status="open")] = datetime.now(UTC)
+            day.anything(Random(seed), 400)
+            memory.reopened[day.change(lost, status="open")] = datetime.now(UTC)
             pull_an_hour_later(connection)
             for days in (0, 1, 6, 25, 90):  # nothing more is written at the CRM; time passes
                 later = datetime.now(UTC) + timedelta(days)
                 found = ours(organisation, later)
                 assert lost in found
-                assert (days, differences(found, theirs(sandbox.url, organisation, provider, later, day.seen))) == (
+                assert (days, differences(found, theirs(sandbox.url, organisation, provider, later, memory))) == (
                     days,
                     [],
                 )

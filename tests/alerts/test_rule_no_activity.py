@@ -31,7 +31,7 @@ ROWS = [
 def test_no_activity(created, talked, reopened, limit, since):
     w = World()
     w.configure(no_activity={"days": limit})
-    w.deal(created_at=w.at(created))
+    w.deal(created_at=w.at(created), updated_at=w.at(created))
     if talked is not None:
         w.activity("call", talked)
     if reopened is not None:

@@ -17,7 +17,8 @@ def mail(days_ago, *who, hour=12, **fields):
     return ("email", days_ago, hour, who, fields)
 
 
-# interactions in any order · since when it holds (days ago), None: clear. Limit 10 days, minimum 2; created 60 days ago.
+# interactions in any order · since when it holds (days ago), None: clear.
+# Limit 10 days, minimum 2; the deal was created 60 days ago.
 ROWS = {
     "no interaction": ([], None),
     "one is no streak": ([mail(20, "ana")], None),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import datetime
+from functools import cache
 
 import pytest
 
@@ -24,8 +25,11 @@ both = pytest.mark.parametrize("crm", MODULES)
 MOMENTS = [NOW, "2026-06-09T22:02:00Z", "2026-06-10T21:58:00Z", "2027-03-28T10:00:00Z", "2028-02-29T16:30:00Z"]
 
 
-def generated(crm, now=NOW, seed=7, size=300):
+def fresh(crm, now=NOW, seed=7, size=300):
     return raw(MODULES[crm].generate(seed, size, int(datetime.fromisoformat(now).timestamp())))
+
+
+generated = cache(fresh)
 
 
 def deals(crm, now=NOW, **more):
@@ -34,13 +38,13 @@ def deals(crm, now=NOW, **more):
 
 @both
 def test_the_same_seed_size_and_now_give_the_same_data(crm):
-    assert generated(crm, size=80) == generated(crm, size=80)
+    assert fresh(crm, size=80) == fresh(crm, size=80)
     different = [
-        generated(crm, size=80, seed=8),
-        generated(crm, size=81),
-        generated(crm, "2026-11-23T09:00:00Z", size=80),
+        fresh(crm, size=80, seed=8),
+        fresh(crm, size=81),
+        fresh(crm, "2026-11-23T09:00:00Z", size=80),
     ]
-    assert len({generated(crm, size=80), *different}) == 4
+    assert len({fresh(crm, size=80), *different}) == 4
 
 
 def test_the_same_data_is_made_by_another_process():
@@ -74,7 +78,7 @@ def test_every_limit_is_missed_by_a_day_met_and_passed_by_a_day(crm, now):
 
 
 @both
-@pytest.mark.parametrize("size", [120, 300, 2000])
+@pytest.mark.parametrize("size", [300, 2000])
 def test_most_deals_have_an_alert_and_a_quarter_has_none(crm, size):
     today = verdicts.today(datetime.fromisoformat(NOW))
     # Which roles are watched is the organisation's choice, so none by default.
