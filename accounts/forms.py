@@ -22,3 +22,8 @@ class LoginForm(AuthenticationForm):
         widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "current-password"}),
         error_messages={"required": _("Enter your password.")},
     )
+
+    def clean_username(self) -> str:
+        """In one spelling, so that failures of "Ana@" and "ana@" are counted together."""
+        address: str = self.cleaned_data["username"].strip().lower()
+        return address

@@ -1,13 +1,28 @@
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
+from django.contrib.auth import views as auth
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django_htmx.http import HttpResponseClientRefresh
+
+from accounts.forms import LoginForm
 
 Args = ParamSpec("Args")
 View = Callable[Concatenate[HttpRequest, Args], HttpResponse]
+
+
+class LoginView(auth.LoginView):
+    template_name = "accounts/login.html"
+    authentication_form = LoginForm
+    redirect_authenticated_user = True
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        # A part of a page was asked for after the session's end: the whole page is loaded anew, and leads here.
+        return HttpResponseClientRefresh() if request.htmx else super().get(request, *args, **kwargs)  # type: ignore[attr-defined]
 
 
 def member_required(view: View[Args]) -> View[Args]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import date
 
+from django.utils.translation import gettext as _
+
 from accounts.models import Organisation
 from alerts import formats, wording
 from alerts.engine import verdicts
@@ -24,6 +26,10 @@ class ActiveAlert:
     sentence: str
     action: str
     facts: list[tuple[str, str]]
+
+    @property
+    def severity(self) -> str:
+        return _("Critical") if self.critical else _("Warning")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """Money, numbers, dates and distances in time as the reader's language writes them (Babel)."""
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -13,10 +16,28 @@ from django.utils.translation import get_language, gettext, ngettext
 LOCALES = {"en": Locale.parse("en_GB"), "fr": Locale.parse("fr_FR")}
 
 
+Args = ParamSpec("Args")
+
+
+def per_language(function: Callable[Args, str]) -> Callable[Args, str]:
+    """Remember results: a list repeats the same days and amounts, and Babel takes its time."""
+
+    @lru_cache(maxsize=4096)
+    def remember(language: str | None, *args: Any, **kwargs: Any) -> str:
+        return function(*args, **kwargs)
+
+    @wraps(function)
+    def wrapper(*args: Args.args, **kwargs: Args.kwargs) -> str:
+        return remember(get_language(), *args, **kwargs)
+
+    return wrapper
+
+
 def active_locale() -> Locale:
     return LOCALES.get((get_language() or "en")[:2], LOCALES["en"])
 
 
+@per_language
 def money(amount: Decimal | int, currency: str) -> str:
     """An amount in its own currency, without decimals when it is whole. An unknown currency code is shown as it is."""
     locale = active_locale()
@@ -29,10 +50,12 @@ def money(amount: Decimal | int, currency: str) -> str:
     return format_currency(amount, currency, format=pattern, locale=locale, currency_digits=False)
 
 
+@per_language
 def number(value: Decimal | int | float) -> str:
     return format_decimal(value, locale=active_locale())
 
 
+@per_language
 def day(value: date, today: date | None = None) -> str:
     """A calendar day; the year is left out when it is that of `today`."""
     skeleton = "MMMd" if today and value.year == today.year else "yMMMd"
@@ -49,12 +72,14 @@ def moment(value: datetime, zone: ZoneInfo, today: date | None = None) -> str:
     return f"{day(local.date(), today)}, {format_time(local, 'short', locale=active_locale())}"
 
 
+@per_language
 def days(count: int) -> str:
     """A number and its unit, never parted at the end of a line."""
     text = ngettext("%(count)s day", "%(count)s days", count) % {"count": number(count)}
     return text.replace(" ", "\u00a0")
 
 
+@per_language
 def days_apart(value: date, today: date) -> str:
     """How far a day is from today: "yesterday", "9 days ago", "3 weeks ago", "in 2 months"."""
     distance = (value - today).days

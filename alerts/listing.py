@@ -53,6 +53,10 @@ class ShownAlert:
     since: str
     action: str
 
+    @property
+    def severity(self) -> str:
+        return _("Critical") if self.critical else _("Warning")
+
 
 @dataclass(frozen=True)
 class Row:

@@ -7,7 +7,8 @@ deals is open, an activity has two participants, a deal three contacts. What is 
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,8 +202,8 @@ def vacuum(*tables: str) -> None:
 
 
 def _fingerprint() -> str:
-    """Of what decides how the data looks: migrations, summaries and this file."""
-    paths = sorted([*embedded.ROOT.glob("*/migrations/0*.py"), Path(summaries.__file__), Path(__file__)])
+    """Of the schema and this file. Delete .vigie/bench when `deals.summaries` has changed."""
+    paths = sorted([*embedded.ROOT.glob("*/migrations/0*.py"), Path(__file__)])
     return hashlib.md5(b"".join(path.read_bytes() for path in paths), usedforsecurity=False).hexdigest()[:10]
 
 
@@ -221,17 +222,23 @@ def _generate(organisation: Organisation, size: Size) -> None:
     scope = {"org": organisation.pk, "source": source.pk, "now": now, "first": FIRST_ID, "roles": list(ROLES)}
     scope |= {"deals": size.deals, "open": size.open}
     _run(organisation, scope, FRAME)
-    for chunk in _chunks(size.deals * 3, 50_000):
+
+    def people(chunk: dict[str, int]) -> None:
         _run(organisation, scope | chunk, PEOPLE)
-    vacuum("deals_deal")
-    for chunk in _chunks(size.activities, 100_000):
+
+    def activities(chunk: dict[str, int]) -> None:
         _run(organisation, scope | chunk, FACTS, ACTIVITIES, LINKS, PARTICIPANTS)
-        say(f"{chunk['stop']:,} activities")
-    vacuum()
-    for chunk in _chunks(size.deals, 5_000):
+
+    def derive(chunk: dict[str, int]) -> None:
         with tenant(organisation):
             deals = range(FIRST_ID + chunk["start"], FIRST_ID + chunk["stop"] + 1)
             summaries.rebuild(organisation.pk, deals, Clock.of(organisation, now))
+
+    _in_chunks(people, size.deals * 3, 50_000)
+    vacuum("deals_deal")
+    _in_chunks(activities, size.activities, 50_000)
+    vacuum()
+    _in_chunks(derive, size.deals, 5_000)
     with tenant(organisation):
         Source.objects.filter(pk=source.pk).update(first_synced_at=now)
         rules = alert_settings.defaults()
@@ -241,9 +248,16 @@ def _generate(organisation: Organisation, size: Size) -> None:
     vacuum()
 
 
-def _chunks(count: int, length: int) -> Iterator[dict[str, int]]:
-    for start in range(1, count + 1, length):
-        yield {"start": start, "stop": min(start + length - 1, count)}
+def _in_chunks(work: Callable[[dict[str, int]], None], count: int, length: int) -> None:
+    """`work` on the numbers from 1 to `count`, in transactions of `length`, two at a time."""
+
+    def one(start: int) -> None:
+        work({"start": start, "stop": min(start + length - 1, count)})
+        connection.close()  # this thread's
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for done, _ in enumerate(pool.map(one, range(1, count + 1, length)), 1):
+            say(f"{work.__name__}: {min(done * length, count):,} of {count:,}")
 
 
 def _run(organisation: Organisation, scope: dict[str, Any], *statements: str) -> None:

@@ -35,12 +35,23 @@ def whole_seconds(text: str) -> int:
 
 def iso(epoch: int) -> str:
     """2026-11-22T09:00:00Z, as Pipedrive v2 writes it."""
-    return datetime.fromtimestamp(epoch, UTC).isoformat()[:19] + "Z"
+    return _to_the_second(epoch) + "Z"
 
 
 def iso_ms(epoch_ms: int) -> str:
     """2026-11-22T09:00:00.000Z, as HubSpot writes it."""
-    return f"{datetime.fromtimestamp(epoch_ms // 1000, UTC).isoformat()[:19]}.{epoch_ms % 1000:03d}Z"
+    return f"{_to_the_second(epoch_ms // 1000)}.{epoch_ms % 1000:03d}Z"
+
+
+def _to_the_second(epoch: int) -> str:
+    # Written millions of times for 50,000 deals, and of few days: twice as fast as isoformat().
+    days, rest = divmod(epoch, DAY)
+    return f"{_utc_day(days)}T{rest // 3600:02d}:{rest % 3600 // 60:02d}:{rest % 60:02d}"
+
+
+@cache
+def _utc_day(days: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=days)).isoformat()
 
 
 def local_date(epoch: int) -> str:

@@ -6,6 +6,7 @@ Days are local days counted from today (`clock.Days`); moments are epoch seconds
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from random import Random
 from typing import Literal
 
@@ -194,8 +195,12 @@ def any_plan(rng: Random, days: Days) -> Plan:
 
 
 def workday(rng: Random, days: Days, low: int, high: int, sign: int = -1) -> int:
-    """A number of days between low and high that is no weekend, if there is one."""
-    return rng.choice([n for n in range(low, high + 1) if not days.is_weekend(sign * n)] or range(low, high + 1))
+    """A number of days between low and high, hardly ever on a weekend."""
+    for _ in range(8):
+        found = rng.randint(low, high)
+        if not days.is_weekend(sign * found):
+            break
+    return found
 
 
 class Story:
@@ -462,6 +467,7 @@ class Story:
 _ACCENTS = str.maketrans("àâäéèêëîïôöùûüçÀÂÉÈÊÎÔÇ", "aaaeeeeiioouuucAAEEEIOC")
 
 
+@cache
 def slug(text: str) -> str:
     plain = text.translate(_ACCENTS).lower()
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in plain).split())

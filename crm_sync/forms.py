@@ -8,6 +8,7 @@ from crm_sync.providers.base import Field
 class ConnectForm(forms.Form):
     provider = forms.ChoiceField(
         label=_("Your CRM"),
+        widget=forms.RadioSelect,
         choices=[(name, provider.label) for name, provider in PROVIDERS.items()],
         error_messages={
             "required": _("Choose your CRM."),

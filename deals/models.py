@@ -143,15 +143,16 @@ class PersonAddress(TenantModel):
     """An address and whose it is. A table and not an array: under row level security no array index is used."""
 
     source = TenantKey(Source, related_name="+", db_index=False)
-    person = TenantKey(Person, related_name="addresses")
+    person = TenantKey(Person, related_name="addresses", db_index=False)
     address = models.TextField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "source", "address"], name="person_address")]
+        indexes = [models.Index(fields=["organisation", "person"], name="person_address_person")]
 
 
 class Contact(Mirrored):
-    person = TenantKey(Person, null=True, on_delete=models.SET_NULL, related_name="contacts")
+    person = TenantKey(Person, null=True, on_delete=models.SET_NULL, related_name="contacts", db_index=False)
     company = TenantKey(Company, null=True, on_delete=models.SET_NULL, related_name="contacts")
     company_ref = models.TextField(blank=True)
     name = models.TextField()
@@ -165,6 +166,7 @@ class Contact(Mirrored):
 
     class Meta:
         constraints = [identity("contact")]
+        indexes = [models.Index(fields=["organisation", "person"], name="contact_person")]
 
     def __str__(self) -> str:
         return self.name
@@ -237,7 +239,7 @@ class Deal(Mirrored):
         indexes = [
             models.Index(
                 fields=["organisation", "alert_mask"],
-                include=["amount", "currency", "owner", "stage"],
+                include=["id", "amount", "currency", "owner", "stage"],
                 name="deal_open_risk",
                 condition=Q(status="open", archived=False, deleted=False),
             ),
@@ -252,7 +254,7 @@ class DealContact(TenantModel):
     """A contact that the CRM associates with the deal; `roles` holds keys given on this deal only."""
 
     deal = TenantKey(Deal, related_name="deal_contacts", db_index=False)
-    contact = TenantKey(Contact, null=True, on_delete=models.CASCADE, related_name="deal_contacts")
+    contact = TenantKey(Contact, null=True, on_delete=models.CASCADE, related_name="deal_contacts", db_index=False)
     contact_ref = models.TextField()
     primary = models.BooleanField(default=False)
     roles = ArrayField(models.TextField(), default=list)
@@ -261,7 +263,10 @@ class DealContact(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["organisation", "deal", "contact_ref"], name="deal_contact_unique")
         ]
-        indexes = [models.Index(fields=["organisation", "contact_ref"], name="deal_contact_ref")]
+        indexes = [
+            models.Index(fields=["organisation", "contact_ref"], name="deal_contact_ref"),
+            models.Index(fields=["organisation", "contact"], name="deal_contact_contact"),
+        ]
 
 
 class Activity(Mirrored):
@@ -315,7 +320,7 @@ class DealActivity(TenantModel):
 class Participant(TenantModel):
     """One recorded party of an activity; `person` is NULL for a colleague."""
 
-    activity = TenantKey(Activity, related_name="participants")
+    activity = TenantKey(Activity, related_name="participants", db_index=False)
     part = models.CharField(max_length=10)
     address = models.TextField(blank=True)
     contact_ref = models.TextField(blank=True)
@@ -323,12 +328,16 @@ class Participant(TenantModel):
     name = models.TextField(blank=True)
     declined = models.BooleanField(default=False)
     # Derived
-    person = TenantKey(Person, null=True, on_delete=models.SET_NULL, related_name="participations")
+    person = TenantKey(Person, null=True, on_delete=models.SET_NULL, related_name="participations", db_index=False)
     colleague = models.BooleanField(default=False)
     engaged = models.BooleanField(default=False)
 
     class Meta:
         indexes = [
+            models.Index(fields=["organisation", "activity"], name="participant_activity"),
+            models.Index(
+                fields=["organisation", "person"], name="participant_person", condition=Q(person__isnull=False)
+            ),
             models.Index(fields=["organisation", "address"], name="participant_address", condition=~Q(address="")),
             models.Index(fields=["organisation", "contact_ref"], name="participant_ref", condition=~Q(contact_ref="")),
         ]
@@ -338,7 +347,7 @@ class DealPerson(TenantModel):
     """Who was engaged on a deal: derived, one row per deal and person."""
 
     deal = TenantKey(Deal, related_name="people", db_index=False)
-    person = TenantKey(Person, related_name="deals")
+    person = TenantKey(Person, related_name="deals", db_index=False)
     first_on = models.DateField()
     last_on = models.DateField()
     last_activity = TenantKey(Activity, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
@@ -346,6 +355,7 @@ class DealPerson(TenantModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "deal", "person"], name="deal_person_unique")]
+        indexes = [models.Index(fields=["organisation", "person"], name="deal_person_person")]
 
 
 class DealRole(TenantModel):

@@ -38,7 +38,8 @@ def assign(cursor: CursorWrapper, source: Source, contacts: Collection[int]) -> 
         )
         SELECT id, person_id, name, job_title, level, level_rule, emails, roles, deleted FROM deals_contact
         WHERE organisation_id = %(org)s AND source_id = %(source)s
-              AND (id = ANY(%(ids)s) OR person_id IN (SELECT person_id FROM near))
+              AND id IN (SELECT unnest(%(ids)s) UNION SELECT c.id FROM near
+                         JOIN deals_contact c ON c.organisation_id = %(org)s AND c.person_id = near.person_id)
         UNION ALL
         SELECT -p.id, p.id, p.name, '', NULL, '', ARRAY(SELECT address FROM deals_personaddress a
                WHERE a.organisation_id = %(org)s AND a.person_id = p.id), '{}', false
@@ -319,16 +320,16 @@ PARTIES = """
 # A meeting that records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
 MEANING = """
     UPDATE deals_activity a SET internal = x.internal, nobody_coming = x.nobody_coming FROM (
-        SELECT t.id, COALESCE(bool_and(p.colleague), false) AND NOT alone AS internal,
-               COALESCE(bool_and(p.colleague OR p.declined), false) AND NOT alone AS nobody_coming
-        FROM concerned_activity t
-        JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
-        LEFT JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
-        CROSS JOIN LATERAL (
-            SELECT count(*) = 1 AND bool_and(q.part = 'organiser' AND a.kind = 'meeting'
-                   OR q.part = 'from' AND q.colleague AND a.kind IN ('email', 'message')) AS alone
-            FROM deals_participant q WHERE q.organisation_id = %(org)s AND q.activity_id = t.id
-        ) solo GROUP BY t.id, alone
+        SELECT id, everybody AND NOT alone AS internal, nobody AND NOT alone AS nobody_coming FROM (
+            SELECT t.id, COALESCE(bool_and(p.colleague), false) AS everybody,
+                   COALESCE(bool_and(p.colleague OR p.declined), false) AS nobody,
+                   COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser' AND a.kind = 'meeting'
+                       OR p.part = 'from' AND p.colleague AND a.kind IN ('email', 'message')), false) AS alone
+            FROM concerned_activity t
+            JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
+            LEFT JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
+            GROUP BY t.id
+        ) said
     ) x WHERE a.organisation_id = %(org)s AND a.id = x.id
           AND (a.internal, a.nobody_coming) IS DISTINCT FROM (x.internal, x.nobody_coming)
 """

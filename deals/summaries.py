@@ -134,7 +134,10 @@ JOIN deals_source s ON s.organisation_id = %(org)s AND s.id = d.source_id
 CROSS JOIN LATERAL (
     SELECT CASE WHEN s.first_synced_at IS NULL THEN d.created_at ELSE GREATEST(%(now)s, d.created_at) END AS at) since
 ON CONFLICT (organisation_id, deal_id, role) DO UPDATE SET holders = excluded.holders, last_on = excluded.last_on,
-    last_activity_id = excluded.last_activity_id
+    last_activity_id = excluded.last_activity_id,
+    -- A successor holds the role since it was seen, not since the predecessor did.
+    held_since_at = CASE WHEN t.holders && excluded.holders THEN t.held_since_at ELSE excluded.held_since_at END,
+    held_since_on = CASE WHEN t.holders && excluded.holders THEN t.held_since_on ELSE excluded.held_since_on END
 WHERE (t.holders, t.last_on, t.last_activity_id) IS DISTINCT FROM
       (excluded.holders, excluded.last_on, excluded.last_activity_id)
 """

@@ -281,7 +281,7 @@ def test_a_second_opinion_agrees_before_and_after_changes(
             assert "close_date_passed" not in after[postponed]
             assert "close_date_passed" in after[overdue]
 
-            day.anything(Random(seed), 400)
+            day.anything(Random(seed), 250)
             memory.reopened[day.change(lost, status="open")] = datetime.now(UTC)
             pull_an_hour_later(connection)
             for days in (0, 1, 6, 25, 90):  # nothing more is written at the CRM; time passes

@@ -5,6 +5,7 @@ Dates and distances in time need `clock` in the context (the context processor p
 
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -22,6 +23,11 @@ register = template.Library()
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """An icon of the sprite; decorative unless it has a label."""
+    return _icon(name, label)
+
+
+@lru_cache(maxsize=256)
+def _icon(name: str, label: str) -> SafeString:
     if name not in ICONS:
         raise template.TemplateSyntaxError(f"Icon {name!r} is not in config.icons.ICONS.")
     spoken = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')

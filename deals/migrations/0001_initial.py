@@ -162,6 +162,7 @@ class Migration(migrations.Migration):
                     "person",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="addresses",
                         to="deals.person",
@@ -233,6 +234,7 @@ class Migration(migrations.Migration):
                     "person",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="contacts",
@@ -586,6 +588,7 @@ class Migration(migrations.Migration):
                     "contact",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="deal_contacts",
@@ -718,6 +721,7 @@ class Migration(migrations.Migration):
                     "activity",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="participants",
                         to="deals.activity",
@@ -736,6 +740,7 @@ class Migration(migrations.Migration):
                     "person",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="participations",
@@ -799,6 +804,7 @@ class Migration(migrations.Migration):
                     "person",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="deals",
                         to="deals.person",
@@ -864,7 +870,7 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("archived", False), ("deleted", False), ("status", "open")),
                 fields=["organisation", "alert_mask"],
-                include=("amount", "currency", "owner", "stage"),
+                include=("id", "amount", "currency", "owner", "stage"),
                 name="deal_open_risk",
             ),
         ),
@@ -877,6 +883,34 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="deal",
             constraint=models.UniqueConstraint(fields=("organisation", "source", "external_id"), name="deal_identity"),
+        ),
+        migrations.AddIndex(
+            model_name="personaddress",
+            index=models.Index(fields=["organisation", "person"], name="person_address_person"),
+        ),
+        migrations.AddIndex(
+            model_name="contact",
+            index=models.Index(fields=["organisation", "person"], name="contact_person"),
+        ),
+        migrations.AddIndex(
+            model_name="dealcontact",
+            index=models.Index(fields=["organisation", "contact"], name="deal_contact_contact"),
+        ),
+        migrations.AddIndex(
+            model_name="participant",
+            index=models.Index(fields=["organisation", "activity"], name="participant_activity"),
+        ),
+        migrations.AddIndex(
+            model_name="participant",
+            index=models.Index(
+                condition=models.Q(("person__isnull", False)),
+                fields=["organisation", "person"],
+                name="participant_person",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="dealperson",
+            index=models.Index(fields=["organisation", "person"], name="deal_person_person"),
         ),
         Wall("Source"),
         Wall("Colleague"),

@@ -3,7 +3,7 @@
 import pytest
 
 from deals.models import Source
-from deals.records import DealContactRecord, ParticipantRecord, RoleRecord
+from deals.records import ContactRecord, DealContactRecord, ParticipantRecord, RoleRecord
 from tests.world import World
 
 pytestmark = pytest.mark.django_db
@@ -195,6 +195,35 @@ def test_a_role_that_came_later_is_known_since_the_sync_that_first_saw_it():
     w.contact("ana", roles=("Champion",), updated_at=w.at(0))
     assert "key_role:champion" not in w.alerts()
     assert w.verdict("key_role", subject=CHAMPION).on == w.day(-1)
+
+
+def test_a_successor_holds_the_role_since_it_was_seen_and_not_since_the_predecessor_did():
+    w = world(champion=1)
+    w.contact("ana", roles=("Champion",))
+    w.contact("bea")
+    w.on_deal("ana", "bea", created_at=w.at(60))
+    synchronised(w)
+    assert w.alerts()["key_role:champion"] == w.day(59)
+    w.write(
+        contacts=[
+            ContactRecord("ana", "Ana", "", ("ana@customer.example",), None, (), w.at(0)),
+            ContactRecord("bea", "Bea", "", ("bea@customer.example",), None, ("Champion",), w.at(0)),
+        ]
+    )
+    assert "key_role:champion" not in w.alerts()
+    assert w.verdict("key_role", subject=CHAMPION).on == w.day(-1)
+
+
+def test_a_holder_who_turns_out_to_be_the_same_person_as_somebody_else_is_no_successor():
+    w = world()
+    w.contact("twin")
+    w.contact("ana", roles=("Champion",))
+    w.on_deal("ana", created_at=w.at(60))
+    synchronised(w)
+    w.contact("ana", roles=("Champion",), emails=("ana@customer.example", "twin@customer.example"), updated_at=w.at(1))
+    assert w.alerts()["key_role:champion"] == w.day(48)
+    w.contact("ana", roles=("Champion",), updated_at=w.at(0))
+    assert w.alerts()["key_role:champion"] == w.day(48)
 
 
 def test_with_an_interaction_it_does_not_matter_since_when_the_role_is_known():

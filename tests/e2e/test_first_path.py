@@ -35,11 +35,11 @@ def test_connect_watch_filter_hover_and_change_the_settings(
 
     # A wrong token is told with what to do; the right one starts the first synchronisation.
     page.goto(f"{live_server.url}/settings/crm/")
-    page.locator("label.choice", has_text="HubSpot").click()
+    page.get_by_role("radio", name="HubSpot").check()
     page.locator("input[name=token]").fill("wrong-token")
     page.get_by_role("button", name="Check and connect").click()
     expect(page.locator("form .error").first).to_be_visible()
-    page.locator("label.choice", has_text="HubSpot").click()
+    page.get_by_role("radio", name="HubSpot").check()
     page.locator("input[name=token]").fill("sandbox-hubspot-token")
     page.get_by_role("button", name="Check and connect").click()
     expect(page.locator(".streams")).to_be_visible()

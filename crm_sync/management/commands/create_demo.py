@@ -6,11 +6,15 @@ from django.core.management.base import BaseCommand
 
 from accounts.models import Membership, Organisation, User
 from accounts.tenancy import tenant
+from alerts import settings as alert_settings
 from crm_sync import sync
 from crm_sync.providers import PROVIDERS
 from crm_sync.providers.base import CrmError
+from deals.clock import Clock
 
 PASSWORD = "vigie-demo-2026"  # noqa: S105 - printed at every start: the demo listens on this machine only
+FIELDS = {"Buying role", "Job title"}  # as the sandbox's Pipedrive account calls them
+ROLES = ("champion", "decision maker")
 DEMO = {
     "pipedrive": (
         {
@@ -64,6 +68,18 @@ class Command(BaseCommand):
                 return
         try:
             with tenant(organisation):
-                sync.connect(organisation, provider, token)
+                connection = sync.connect(organisation, provider, token)
+                fields = {
+                    field.use: field.key for field in sync.provider_of(connection).fields() if field.label in FIELDS
+                }
+                sync.save_fields(connection, fields.get("role", ""), fields.get("title", ""))
+                self.watch_roles(organisation)
         except CrmError as error:
             self.stderr.write(f"{organisation.name} is not connected: {provider} answered {error.code}.")
+
+    def watch_roles(self, organisation: Organisation) -> None:
+        """Choose key roles, as an admin would: by default none is watched."""
+        configuration = alert_settings.current(organisation)
+        if not configuration.version:
+            rules = {**configuration.rules, "key_role": {"enabled": True, "roles": dict.fromkeys(ROLES, 12)}}
+            alert_settings.save(organisation, rules, None, Clock.of(organisation), based_on=0)

@@ -1,0 +1,275 @@
+"""The deal list: rows, tabs, facets whose counts leave their own facet out, sums per currency, order, pages."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+
+from alerts.facets import Facet
+from alerts.formats import money
+from alerts.listing import DealList
+from deals.records import ColleagueRecord, CompanyRecord, ParticipantRecord, RoleRecord
+from tests.pages import log_in, world_now
+from tests.world import World
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world() -> World:
+    """Quiet (no activity for 30 days), late (close date passed, in USD), bare (no owner, stage, amount), and fine."""
+    world = world_now()
+    world.write(companies=[CompanyRecord("acme", "Acme Énergie", world.at(9))])
+    world.contact("zoe")
+    world.deal("quiet", title="Quiet", company="acme", created_at=world.at(30), stage_entered_at=world.at(2))
+    world.deal("late", title="Late", amount=Decimal("250.50"), currency="USD", close_on=world.day(3), stage="s2")
+    world.deal("fine", title="Fine", amount=Decimal(9000))
+    world.deal("bare", title="Bare", amount=None, owner=None, stage=None, close_on=None)
+    world.deal("won", title="Won", status="won")
+    for ref in ("quiet", "late", "fine", "bare"):
+        world.activity("meeting", -3, "zoe", deal=ref, state="planned")
+    world.evaluate()
+    return world
+
+
+def get(client: Client, query: str = "") -> DealList:
+    answer = client.get(f"/deals/?{query}")
+    assert answer.status_code == 200
+    found: DealList = answer.context["list"]
+    return found
+
+
+def titles(found: DealList) -> list[str]:
+    return [row.deal.title for row in found.rows]
+
+
+def counts(facet: Facet) -> dict[str, int]:
+    return {option.label: option.count for option in facet.options if option.count}
+
+
+def test_riskiest_first_closed_deals_left_out(world: World) -> None:
+    assert titles(get(log_in(world))) == ["Late", "Quiet", "Bare", "Fine"]
+
+
+def test_tabs_count_all_open_deals_whatever_the_filters(world: World) -> None:
+    client = log_in(world)
+    for query in ("", "alert=no_activity", "q=fine"):
+        assert [(tab.label, tab.count) for tab in get(client, query).tabs] == [
+            ("All open deals", 4),
+            ("At risk", 3),
+            ("No alert", 1),
+        ]
+    assert titles(get(client, "view=clear")) == ["Fine"]
+    assert titles(get(client, "view=risk")) == ["Late", "Quiet", "Bare"]
+
+
+def test_my_deals_are_those_of_the_colleague_with_my_address(world: World) -> None:
+    world.write(colleagues=[ColleagueRecord("me", "Ana", "ANA@vigie.example", True)])
+    found = get(log_in(world), "view=mine")
+    assert sorted(titles(found)) == ["Fine", "Late", "Quiet"]
+    assert ("My deals", 3) in [(tab.label, tab.count) for tab in found.tabs]
+
+
+def test_a_facet_is_or_inside_and_between_facets(world: World) -> None:
+    client = log_in(world)
+    assert titles(get(client, "alert=no_activity&alert=close_date_passed")) == ["Late", "Quiet"]
+    offer = str(world.stored("late").stage_id)
+    assert titles(get(client, f"alert=no_activity&alert=close_date_passed&stage={offer}")) == ["Late"]
+    assert titles(get(client, "owner=none")) == ["Bare"]
+    assert titles(get(client, "stage=none&alert=amount_empty")) == ["Bare"]
+
+
+def test_counts_beside_options_leave_their_own_facet_out(world: World) -> None:
+    found = get(log_in(world), "alert=no_activity")
+    alert, owner, stage = found.facets
+    assert counts(alert) == {
+        "No activity": 1,
+        "No decision maker engaged": 1,
+        "Close date passed": 1,
+        "Amount empty": 1,
+    }
+    assert counts(owner) == {"Moi": 1}
+    assert counts(stage) == {"Demo": 1}
+    assert [option.count for option in owner.options] == [1, 0]  # nobody's deals stay on offer, with a zero
+
+
+def test_sums_are_per_currency_and_never_across(world: World) -> None:
+    client = log_in(world)
+    assert [(sum.currency, sum.amount, sum.at_risk) for sum in get(client).sums] == [
+        ("EUR", Decimal(10000), Decimal(1000)),
+        ("USD", Decimal("250.50"), Decimal("250.50")),
+    ]
+    page = client.get("/deals/").content.decode()
+    with translation.override("en"):
+        assert money(Decimal(10000), "EUR") in page
+        assert money(Decimal("250.50"), "USD") in page
+    assert "10,250" not in page
+
+
+def test_french_amounts_and_dates(world: World) -> None:
+    page = log_in(world, language="fr").get("/deals/").content.decode()
+    with translation.override("fr"):
+        assert money(Decimal(10000), "EUR") in page
+    assert "10\u202f000\u00a0€" in page
+    assert "Tous les deals ouverts" in page
+    assert "jamais" in page
+
+
+def test_search_finds_title_and_company_in_any_case(world: World) -> None:
+    client = log_in(world)
+    assert titles(get(client, "q=LATE")) == ["Late"]
+    assert titles(get(client, "q=acme+quiet")) == ["Quiet"]
+    assert titles(get(client, "q=100%25")) == []
+    assert titles(get(client, "q=%27%3B--")) == []
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("-amount", ["Fine", "Quiet", "Late", "Bare"]),
+        ("amount", ["Late", "Quiet", "Fine", "Bare"]),
+        ("close", ["Late", "Quiet", "Fine", "Bare"]),
+    ],
+)
+def test_sorting_leaves_empty_values_last(world: World, sort: str, expected: list[str]) -> None:
+    client = log_in(world)
+    assert titles(get(client, f"sort={sort}")) == expected
+    page = client.get(f"/deals/?sort={sort}").content.decode()
+    assert page.count("aria-sort=") == 1
+
+
+def test_unknown_parts_of_the_address_are_said_and_ignored(world: World) -> None:
+    client = log_in(world)
+    for query in ("alert=nonsense", "owner=424242", "stage=424242", "page=77", "sort=x", "view=x"):
+        answer = client.get(f"/deals/?{query}")
+        assert answer.status_code == 200
+        assert titles(answer.context["list"]) == ["Late", "Quiet", "Bare", "Fine"]
+        assert 'class="refused"' in answer.content.decode()
+
+
+def test_nothing_matches_offers_the_way_back(world: World) -> None:
+    page = log_in(world).get("/deals/?q=zzz").content.decode()
+    assert "No deal matches" in page
+    assert 'href="/deals/"' in page
+
+
+def test_hover_card_tells_what_since_when_and_what_to_do(world: World) -> None:
+    page = log_in(world).get("/deals/?q=quiet").content.decode()
+    pk = world.stored("quiet").pk
+    assert f'popovertarget="card-{pk}"' in page
+    assert f'id="card-{pk}" popover' in page
+    assert page.count(f'id="card-{pk}"') == 1
+    assert "No interaction since the deal was created" in page
+    assert "30 days ago" in page
+    assert "limit: 10\u00a0days" in page
+    assert "Call or write today, or close the deal." in page
+    assert "Acme Énergie: 1 alert, No activity" in page
+
+
+def test_unanswered_calls_are_counted_in_the_evidence(world: World) -> None:
+    other = ParticipantRecord("other", contact="zoe")
+    world.activity("call", 4, other, deal="quiet", state="attempt")
+    world.activity("call", 2, other, deal="quiet", state="attempt")
+    world.evaluate()
+    assert "2 unanswered calls since." in log_in(world).get("/deals/?q=quiet").content.decode()
+
+
+def test_past_five_icons_the_rest_is_a_number(world: World) -> None:
+    many = {"created_at": world.at(80), "stage_entered_at": world.at(60), "close_on": world.day(3), "amount": None}
+    world.deal("many", title="Many", **many)
+    world.evaluate()
+    [row] = get(log_in(world), "q=many").rows
+    kinds = {alert.kind for alert in row.alerts}
+    assert len(kinds) > 5
+    assert len(row.badges) == 5
+    assert row.more == len(kinds) - 5
+
+
+def test_one_icon_for_a_kind_with_several_roles(world: World) -> None:
+    world.write(roles=[RoleRecord("Champion"), RoleRecord("Decision maker")])
+    world.contact("yan", roles=("Champion", "Decision maker"))
+    world.on_deal("yan", ref="roles", title="Roles", created_at=world.at(20), stage_entered_at=world.at(1))
+    world.configure(key_role={"roles": {"champion": 12, "decision maker": 12, "decisionmaker": 12}})
+    world.evaluate()
+    [row] = get(log_in(world), "q=roles").rows
+    roles = [alert.title for alert in row.alerts if alert.kind == "key_role"]
+    assert roles == ["Key role silent: Champion", "Key role silent: Decision maker"]
+    assert [badge.kind for badge in row.badges].count("key_role") == 1
+
+
+def test_html_from_the_crm_is_text(world: World) -> None:
+    world.deal("evil", title="<script>alert(1)</script>", currency="<b>")
+    world.evaluate()
+    page = log_in(world).get("/deals/").content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "1,000 &lt;b&gt;" in page
+
+
+def test_very_long_and_right_to_left_titles_are_shown(world: World) -> None:
+    world.deal("long", title="ש" * 10_000)
+    assert log_in(world).get("/deals/").status_code == 200
+
+
+def test_htmx_gets_the_list_alone_and_the_canonical_address(world: World) -> None:
+    client = log_in(world)
+    part = client.get("/deals/?q=&alert=no_activity&page=1", headers={"HX-Request": "true"})
+    assert part["HX-Push-Url"] == "/deals/?alert=no_activity"
+    assert "<html" not in part.content.decode()
+    assert part.content.decode().strip().startswith('<div id="list"')
+    assert "HX-Request" in part["Vary"]
+    whole = client.get("/deals/", headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    assert "<html" in whole.content.decode()
+
+
+def test_pages_of_fifty_with_addresses(world: World) -> None:
+    for number in range(55):
+        world.deal(f"more{number}", title=f"More {number}")
+    client = log_in(world)
+    first, second = get(client), get(client, "page=2")
+    assert (len(first.rows), len(second.rows), first.pages) == (50, 9, 2)
+    assert first.next == "/deals/?page=2"
+    assert second.previous == "/deals/"
+    assert not {row.deal.pk for row in first.rows} & {row.deal.pk for row in second.rows}
+
+
+def statements(client: Client, address: str) -> int:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(address).status_code == 200
+    return len([q for q in captured.captured_queries if not re.match("SAVEPOINT|RELEASE|BEGIN|COMMIT", q["sql"])])
+
+
+def test_at_most_twelve_statements_for_1_3_and_50_rows(world: World) -> None:
+    client = log_in(world)
+    client.get("/deals/")
+    world.activity("call", 12, "zoe", deal="quiet")
+    world.evaluate()
+    one = statements(client, "/deals/?q=quiet")
+    three = statements(client, "/deals/?view=risk")
+    for number in range(60):
+        world.deal(f"more{number}", created_at=world.at(30), stage_entered_at=world.at(1))
+        world.activity("call", 15, "zoe", deal=f"more{number}")
+    world.evaluate()
+    fifty = statements(client, "/deals/")
+    assert one == three == fifty
+    assert fifty <= 12
+
+
+def test_another_organisation_sees_none_of_it(world: World) -> None:
+    other = world_now()
+    client = log_in(other, email="bob@elsewhere.example")
+    assert get(client).rows == []
+    assert get(client, f"owner={world.stored('fine').owner_id}").rows == []
+
+
+def test_nothing_connected_says_what_to_do() -> None:
+    world = world_now()
+    assert "Connect your CRM to see your deals" in log_in(world).get("/").content.decode()
+    rep = log_in(world, role="rep", email="bob@vigie.example").get("/").content.decode()
+    assert "An admin of your organisation has to connect your CRM first." in rep
