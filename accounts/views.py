@@ -5,14 +5,26 @@ from typing import Any, Concatenate, ParamSpec
 from django.contrib.auth import views as auth
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django_htmx.http import HttpResponseClientRefresh
+from django_htmx.middleware import HtmxDetails
 
 from accounts.forms import LoginForm
+from accounts.models import Membership, Organisation, User
 
 Args = ParamSpec("Args")
-View = Callable[Concatenate[HttpRequest, Args], HttpResponse]
+
+
+class MemberRequest(HttpRequest):
+    """What views get behind `member_required`: the middlewares have put these there."""
+
+    user: User
+    org: Organisation
+    membership: Membership
+    htmx: HtmxDetails
+
+
+View = Callable[Concatenate[MemberRequest, Args], HttpResponse]
 
 
 class LoginView(auth.LoginView):
@@ -20,37 +32,31 @@ class LoginView(auth.LoginView):
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         # A part of a page was asked for after the session's end: the whole page is loaded anew, and leads here.
-        return HttpResponseClientRefresh() if request.htmx else super().get(request, *args, **kwargs)  # type: ignore[attr-defined]
+        if request.htmx:  # type: ignore[attr-defined]
+            return HttpResponseClientRefresh()
+        return super().get(request, *args, **kwargs)
 
 
-def member_required(view: View[Args]) -> View[Args]:
+def member_required(view: View[Args]) -> Callable[..., HttpResponse]:
     """Only with an organisation; a user without one is told so."""
 
     @wraps(view)
-    def wrapper(request: HttpRequest, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
-        if request.org is None:  # type: ignore[attr-defined]
-            return no_organisation(request)
+    def wrapper(request: MemberRequest, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
+        if request.org is None:
+            return render(request, "accounts/no_organisation.html", status=403)
         return view(request, *args, **kwargs)
 
     return wrapper
 
 
-def admin_required_to_post(view: View[Args]) -> View[Args]:
+def admin_required_to_post(view: View[Args]) -> Callable[..., HttpResponse]:
     """Every member may read, only admins may change: others get 403 on POST."""
 
-    @member_required
-    @wraps(view)
-    def wrapper(request: HttpRequest, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
-        if request.method not in ("GET", "HEAD") and not request.membership.is_admin:  # type: ignore[attr-defined]
+    def checked(request: MemberRequest, /, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
+        if request.method not in ("GET", "HEAD") and not request.membership.is_admin:
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
-    return wrapper
-
-
-def no_organisation(request: HttpRequest) -> HttpResponse:
-    if request.org is not None:  # type: ignore[attr-defined]
-        return redirect("alerts:deals")
-    return render(request, "accounts/no_organisation.html", status=403)
+    return wraps(view)(member_required(checked))

@@ -1,9 +1,8 @@
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from accounts.middleware import organisation_of
-from accounts.views import member_required
+from accounts.views import MemberRequest, member_required
 from alerts.deal_page import deal_alerts, deal_members
 from alerts.timeline import timeline
 from deals.clock import Clock
@@ -14,9 +13,9 @@ SHOWN, SHOWN_AT_MOST = 40, 1000
 
 @require_safe
 @member_required
-def deal_page(request: HttpRequest, pk: int) -> HttpResponse:
+def deal_page(request: MemberRequest, pk: int) -> HttpResponse:
     """One deal with all that Vigie knows of it. A foreign or unknown id gets the same 404."""
-    organisation = organisation_of(request)
+    organisation = request.org
     clock = Clock.of(organisation)
     deals = Deal.objects.filter(organisation=organisation).select_related(
         "stage", "pipeline", "owner", "company", "source"

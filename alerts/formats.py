@@ -28,7 +28,7 @@ def per_language(function: Callable[Args, str]) -> Callable[Args, str]:
 
     @wraps(function)
     def wrapper(*args: Args.args, **kwargs: Args.kwargs) -> str:
-        return remember(get_language(), *args, **kwargs)
+        return remember(get_language(), *args, **kwargs)  # type: ignore[arg-type]
 
     return wrapper
 

@@ -168,7 +168,7 @@ class DealList:
 
 def deal_list(organisation: Organisation, email: str, query: DealQuery, clock: Clock) -> DealList:
     """The answer to `query` for the reader with that e-mail address."""
-    deals: DealQuerySet = organisation.deals.open()  # type: ignore[attr-defined]
+    deals: DealQuerySet = organisation.deals.open()
     counts = count_alerts(deals, query, email)
     groups = group_deals(deals, query, email)
     facets = [alert_facet(query, counts), owner_facet(query, groups["owner"]), stage_facet(query, groups["stage"])]

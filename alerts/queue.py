@@ -1,6 +1,6 @@
 """Deals that need evaluation: rows in Postgres. The ring to the worker may be lost, the row is not."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from django.db import connection
 
@@ -13,9 +13,9 @@ from deals.models import Deal
 BATCH = 20_000
 
 
-def mark(organisation: Organisation, deals: Collection[int]) -> None:
+def mark(organisation: Organisation, deals: Iterable[int]) -> None:
     """Say that `deals` have changed. Belongs in the transaction of the change; many marks are one evaluation."""
-    if not deals:
+    if not (ids := sorted(deals)):
         return
     with connection.cursor() as cursor:
         # Sorted, so that two transactions never wait for each other.
@@ -23,7 +23,7 @@ def mark(organisation: Organisation, deals: Collection[int]) -> None:
             "INSERT INTO alerts_pending AS t (organisation_id, deal_id, generation) "
             "SELECT %s, id, 1 FROM unnest(%s::bigint[]) id "
             "ON CONFLICT (organisation_id, deal_id) DO UPDATE SET generation = t.generation + 1",
-            [organisation.pk, sorted(deals)],
+            [organisation.pk, ids],
         )
 
 

@@ -72,9 +72,11 @@ def start_daily() -> None:
 
 @shared_task
 def sweep() -> None:
-    """Find what a lost ring left behind: marked deals, and runs that were interrupted."""
+    """Find what nobody rang for: meetings that have become past, marked deals, runs that were interrupted."""
     for organisation in Organisation.objects.order_by("pk"):
         with tenant(organisation):
+            now = Clock.of(organisation).now
+            queue.mark(organisation, organisation.deals.filter(roll_at__lte=now).values_list("pk", flat=True))
             marked = Pending.objects.filter(organisation=organisation).exists()
             runs = list(Run.objects.filter(organisation=organisation, finished_at=None).values_list("pk", flat=True))
         if marked:

@@ -1,11 +1,10 @@
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import push_url
 
-from accounts.middleware import organisation_of
-from accounts.views import member_required
+from accounts.views import MemberRequest, member_required
 from alerts.deal_query import DealQuery
 from alerts.listing import deal_list
 from deals.clock import Clock
@@ -14,8 +13,8 @@ from deals.clock import Clock
 @require_safe
 @member_required
 @vary_on_headers("HX-Request")
-def deals_list(request: HttpRequest) -> HttpResponse:
-    organisation = organisation_of(request)
+def deals_list(request: MemberRequest) -> HttpResponse:
+    organisation = request.org
     found = deal_list(organisation, request.user.email, DealQuery.parse(request.GET), Clock.of(organisation))
     context = {"section": "deals", "list": found, "query": found.query}
     if request.htmx and not request.htmx.history_restore_request:

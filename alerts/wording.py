@@ -37,7 +37,8 @@ class Names:
     roles: Mapping[str, str] = field(default_factory=dict)
 
     def activity(self, pk: int | None) -> str:
-        return activity(self.activities[pk]) if pk in self.activities else _("interaction")
+        told = self.activities.get(pk or 0)
+        return activity(told) if told else _("interaction")
 
     def person(self, pk: int | None) -> str:
         return self.people.get(pk or 0) or _("somebody unknown")
@@ -71,7 +72,7 @@ def title(kind: str, subject: str, names: Names) -> str:
 
 
 def level(value: int | None) -> str:
-    return str(dict(LEVELS).get(value, pgettext("level of a job title", "none")))
+    return str(dict(LEVELS).get(value or 0, pgettext("level of a job title", "none")))
 
 
 def days_ago(count: int) -> str:

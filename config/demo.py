@@ -63,7 +63,7 @@ def run(folder: Path, *, with_sandbox: bool) -> None:
         say("Starting the sandbox CRMs, the pages and the worker …")
         tokens = [f"--{provider}-token={token}" for provider, token in TOKENS.items()]
         commands = {
-            "sandbox": ["crm_sandbox", f"--port={sandbox_port}", f"--now={began_at(folder)}", *tokens],
+            "sandbox": ["crm_sandbox", f"--port={sandbox_port}", f"--now={began_at(folder)}", "--delay=250", *tokens],
             "web": ["gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}"],
             "worker": ["celery", "--app=config", "worker", "--concurrency=2", "--loglevel=INFO"],
             "beat": ["celery", "--app=config", "beat", f"--schedule={folder / 'beat'}", "--pidfile="],

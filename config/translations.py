@@ -110,7 +110,7 @@ def faults(catalog: Catalog, used: Catalog) -> list[str]:
             found.append(f"unused: {message.id!r}")
         elif message.fuzzy or not is_complete(message):
             found.append(f"not translated: {message.id!r}")
-        elif placeholders(message.id) != placeholders(message.string):
+        elif placeholders(message.id) != placeholders(message.string or ""):
             found.append(f"other placeholders: {message.id!r}")
     return sorted(found)
 

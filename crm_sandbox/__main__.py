@@ -32,6 +32,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--pipedrive-token", default="sandbox-pipedrive-token")
     parser.add_argument("--hubspot-token", default="sandbox-hubspot-token")
+    parser.add_argument("--delay", type=int, default=0, help="milliseconds before a CRM answers: the real ones are far")
     parser.add_argument("--scenario", type=Path, help="JSON with exact objects, served instead of invented ones")
     return parser.parse_args(arguments)
 
@@ -57,7 +58,7 @@ def build(options: argparse.Namespace) -> Server:
         Control(writers, faults, log),
     )
     try:
-        return Server((options.host, options.port), {api.prefix: api for api in apis}, faults, log)
+        return Server((options.host, options.port), {api.prefix: api for api in apis}, faults, log, options.delay / 1000)
     except OSError as error:
         sys.exit(f"The CRM sandbox cannot listen on {options.host}:{options.port}: {error.strerror}.")
 

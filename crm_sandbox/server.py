@@ -1,6 +1,7 @@
 """One HTTP server for both CRMs and the control path. A lock makes every answer see one state."""
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -47,9 +48,11 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], apis: Mapping[str, Api], faults: Faults, log: Log) -> None:
+    def __init__(
+        self, address: tuple[str, int], apis: Mapping[str, Api], faults: Faults, log: Log, delay: float = 0
+    ) -> None:
         super().__init__(address, Handler)
-        self.apis, self.faults, self.log = apis, faults, log
+        self.apis, self.faults, self.log, self.delay = apis, faults, log, delay
         self.lock = Lock()
 
     def answer(self, prefix: str, request: Request) -> Answer | None:
@@ -57,6 +60,8 @@ class Server(ThreadingHTTPServer):
         api = self.apis.get(prefix)
         if api is None:
             return answer(404, {"error": f"nothing below /{prefix}; there are /pipedrive, /hubspot and /control"})
+        if prefix != "control":
+            time.sleep(self.delay)
         with self.lock:
             if prefix == "control":
                 return api.handle(request)

@@ -2,16 +2,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.middleware import organisation_of
 from accounts.models import Organisation
-from accounts.views import admin_required_to_post, member_required
-from crm_sync import sync, wording
+from accounts.views import MemberRequest, admin_required_to_post, member_required
+from crm_sync import sync, vault, wording
 from crm_sync.forms import ConnectForm, FieldsForm
 from crm_sync.models import Connection, StreamProgress, SyncRun
 from crm_sync.providers.base import CrmError
@@ -100,10 +99,10 @@ def _context(organisation: Organisation) -> dict[str, Any]:
 @sensitive_post_parameters("token")
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin_required_to_post
-def connection_page(request: HttpRequest) -> HttpResponse:
+def connection_page(request: MemberRequest) -> HttpResponse:
     """The state of the connections; POST connects by token, which is checked at once."""
-    organisation = organisation_of(request)
-    form = ConnectForm(request.POST or None)
+    organisation = request.org
+    form = ConnectForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         provider = form.cleaned_data["provider"]
         try:
@@ -121,21 +120,21 @@ def connection_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @member_required
-def connection_progress(request: HttpRequest) -> HttpResponse:
+def connection_progress(request: MemberRequest) -> HttpResponse:
     """The part that is asked every two seconds while a run is under way."""
-    context = _context(organisation_of(request)) | {"polled": True}
+    context = _context(request.org) | {"polled": True}
     code = 200 if context["running"] else STOP_POLLING
     return render(request, "crm_sync/connection.html#progress", context, status=code)
 
 
-def _connection(request: HttpRequest, pk: int) -> Connection:
-    connections = Connection.objects.filter(organisation=organisation_of(request)).select_related("source")
+def _connection(request: MemberRequest, pk: int) -> Connection:
+    connections = Connection.objects.filter(organisation=request.org).select_related("source")
     return get_object_or_404(connections, pk=pk)
 
 
 @require_POST
 @admin_required_to_post
-def connection_sync(request: HttpRequest, pk: int) -> HttpResponse:
+def connection_sync(request: MemberRequest, pk: int) -> HttpResponse:
     connection = _connection(request, pk)
     if connection.state == Connection.State.CONNECTED:
         SyncRun.objects.filter(connection=connection, finished_at=None).update(retry_at=None)
@@ -145,7 +144,7 @@ def connection_sync(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @admin_required_to_post
-def connection_disconnect(request: HttpRequest, pk: int) -> HttpResponse:
+def connection_disconnect(request: MemberRequest, pk: int) -> HttpResponse:
     connection = _connection(request, pk)
     sync.disconnect(connection)
     crm = wording.label(connection.provider)
@@ -155,17 +154,18 @@ def connection_disconnect(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin_required_to_post
-def connection_fields(request: HttpRequest, pk: int) -> HttpResponse:
+def connection_fields(request: MemberRequest, pk: int) -> HttpResponse:
     """Where the CRM has no role or job title of its own: which of its fields hold them. Asks the CRM for its fields."""
     connection = _connection(request, pk)
     context: dict[str, Any] = {"section": "connection", "connection": connection}
     try:
         fields = sync.provider_of(connection).fields()
-    except CrmError as error:
-        context["problem"] = " ".join(wording.problem(error.code, connection.provider))
+    except (CrmError, vault.Unreadable) as error:
+        code = getattr(error, "code", "token_unreadable")
+        context["problem"] = " ".join(wording.problem(code, connection.provider))
         return render(request, "crm_sync/fields.html", context)
     initial = {"role_field": connection.role_field, "title_field": connection.title_field}
-    form = FieldsForm(request.POST or None, fields=fields, initial=initial)
+    form = FieldsForm(request.POST if request.method == "POST" else None, fields=fields, initial=initial)
     if request.method == "POST" and form.is_valid():
         sync.save_fields(connection, form.cleaned_data["role_field"], form.cleaned_data["title_field"])
         messages.success(request, _("Saved. The people are being read again."))

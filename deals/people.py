@@ -140,6 +140,16 @@ def _write(
         scope,
     )
     changed = {row[0] for row in cursor.fetchall()}
+    # Who is merged or split holds a role since before: until the roles are rebuilt, under both names.
+    cursor.execute(
+        """
+        UPDATE deals_dealrole r SET holders = r.holders || m.person_id FROM incoming_member m
+        JOIN deals_contact c ON c.organisation_id = %(org)s AND c.id = m.contact_id AND c.person_id <> m.person_id
+        JOIN deals_dealcontact dc ON dc.organisation_id = %(org)s AND dc.contact_id = c.id
+        WHERE r.organisation_id = %(org)s AND r.deal_id = dc.deal_id AND c.person_id = ANY(r.holders)
+        """,
+        scope,
+    )
     cursor.execute(
         """
         UPDATE deals_contact c SET person_id = m.person_id FROM incoming_member m
@@ -236,15 +246,20 @@ def resolve(
 
 
 def _own_domains(cursor: CursorWrapper, source: Source) -> None:
-    """Prefill the organisation's own mail domains from its colleagues' addresses; never a free-mail domain."""
+    """Prefill the organisation's own mail domains from its colleagues' addresses; never a free-mail domain.
+
+    After the first synchronisation the list is the admin's.
+    """
     cursor.execute(
         """
         UPDATE accounts_organisation o SET own_domains = to_jsonb(d.domains) FROM (
             SELECT array_agg(DISTINCT split_part(email, '@', 2)) AS domains FROM deals_colleague
             WHERE organisation_id = %(org)s AND email LIKE '%%@%%' AND split_part(email, '@', 2) <> ALL(%(free)s)
-        ) d WHERE o.id = %(org)s AND d.domains IS NOT NULL AND o.own_domains = '[]'
+        ) d, deals_source s
+        WHERE o.id = %(org)s AND d.domains IS NOT NULL AND s.organisation_id = %(org)s AND s.id = %(source)s
+              AND (s.first_synced_at IS NULL OR o.own_domains = '[]') AND NOT o.own_domains @> to_jsonb(d.domains)
         """,
-        {"org": source.organisation_id, "free": sorted(FREE_MAIL)},
+        {"org": source.organisation_id, "source": source.pk, "free": sorted(FREE_MAIL)},
     )
 
 

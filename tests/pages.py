@@ -16,7 +16,7 @@ def world_now() -> World:
 
 
 def log_in(world: World, role: str = "admin", email: str = "ana@vigie.example", language: str = "en") -> Client:
-    user = User.objects.filter(email=email).first() or User.objects.create_user(email, PASSWORD, name="Ana Ruiz")
+    user = User.objects.filter(email=email).first() or User.objects.create_user(email, name="Ana Ruiz")
     Membership.objects.get_or_create(user=user, organisation=world.organisation, defaults={"role": role})
     client = Client(headers={"accept-language": language})
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")

@@ -64,7 +64,6 @@ class Activity:
 @dataclass
 class Deal:
     id: str
-    title: str
     amount: Decimal | None
     currency: str
     created: datetime
@@ -193,13 +192,13 @@ def alerts(deal: Deal, people: People, now: datetime, zone: ZoneInfo, roles: Map
             seen = [day(deal.role_seen[role])] if role in deal.role_seen and not talks else []
             fires(f"key_role:{role}", max([begin, *talks, *seen]) + timedelta(days))
 
-    # power_map
+    # power_map: near the close date, over the life of the deal nobody of the level or higher was engaged
     engaged = {person for a in interactions for person in a.engaged}
     levels = [people.level(person) for person in engaged]
-    if not any(level is not None and level >= Level.DIRECTOR for level in levels) and deal.close_date:
-        untold = engaged and all(level is None for level in levels)  # none of the engaged has a title: no verdict
-        if not untold:
-            fires("power_map", deal.close_date - timedelta(POWER_MAP))
+    somebody = any(level is not None and level >= Level.DIRECTOR for level in levels)
+    untitled = bool(engaged) and all(level is None for level in levels)  # nothing can be said
+    if deal.close_date and not somebody and not untitled:
+        fires("power_map", deal.close_date - timedelta(POWER_MAP))
 
     fires("stuck_in_stage", max(day(deal.stage_entry), begin) + timedelta(STUCK))
     if deal.close_date:
@@ -216,7 +215,7 @@ def alerts(deal: Deal, people: People, now: datetime, zone: ZoneInfo, roles: Map
 def pipedrive(
     url: str, token: str, zone: ZoneInfo, role_field: str | None = None, title_field: str | None = None
 ) -> tuple[list[Deal], People]:
-    """Open deals and people. A done activity took place; its address list is the attendees, its persons too."""
+    """Open deals and people. A done activity took place; attendees and persons are its recorded participants."""
     get = requests.Session()
     get.headers["x-api-token"] = token
 
@@ -256,7 +255,6 @@ def pipedrive(
             continue
         deal = Deal(
             id=str(row["id"]),
-            title=row["title"],
             amount=None if row["value"] is None else Decimal(str(row["value"])),
             currency=row["currency"],
             created=created,
@@ -347,7 +345,7 @@ def hubspot(url: str, token: str) -> tuple[list[Deal], People]:
     portal = ZoneInfo(get("/account-info/2026-09/details")["timeZone"])
     stages = [s for pipeline in rows("/crm/pipelines/2026-09/deals") for s in pipeline["stages"]]
     closed_stages = {s["id"] for s in stages if s["metadata"]["isClosed"] == "true"}
-    names = "dealname,amount,deal_currency_code,closedate,createdate,dealstage,hs_is_closed"
+    names = "amount,deal_currency_code,closedate,createdate,dealstage,hs_is_closed"
     names += ",hs_v2_date_entered_current_stage"
     deals = {}
     for row in objects("deals", names, propertiesWithHistory="dealstage"):
@@ -364,7 +362,6 @@ def hubspot(url: str, token: str) -> tuple[list[Deal], People]:
         entered = moment(p["hs_v2_date_entered_current_stage"]) or moment(history[0]["timestamp"] if history else None)
         deals[row["id"]] = Deal(
             id=row["id"],
-            title=p["dealname"] or "",
             amount=Decimal(p["amount"]) if p["amount"] else None,
             currency=p["deal_currency_code"] or "",
             created=created,

@@ -1,4 +1,4 @@
-"""From the CRM's API to the alert, with every process real: PostgreSQL, Valkey, the sandbox, a worker that is killed."""
+"""From the CRM's API to the alert, every process real: PostgreSQL, Valkey, the sandbox, a worker that is killed."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from crm_sync import sync, tasks
 from crm_sync.models import Connection, StreamProgress, SyncRun
 from deals.clock import Clock
 from deals.models import Deal
+from tests.processes import wait_for, worker
 from tests.sandbox import Sandbox
-from tests.worker import Worker, wait_for
 
 
 @pytest.mark.django_db(transaction=True)
@@ -34,22 +34,24 @@ def test_a_killed_worker_loses_nothing_on_the_way_from_the_crm_to_the_alert(tmp_
     with (
         Sandbox.run(tmp_path, deals=300) as sandbox,
         override_settings(PIPEDRIVE_API_URL=f"{sandbox.url}/pipedrive", HUBSPOT_API_URL=f"{sandbox.url}/hubspot"),
-        Worker.run(tmp_path) as worker,
+        worker(tmp_path).running() as process,
     ):
         with tenant(organisation):
             connection = sync.connect(organisation, "hubspot", "sandbox-hubspot-token")
         wait_for(lambda: progress()[0] >= 12)
-        worker.kill()
+        process.kill()
         pages, finished = progress()
         assert not finished
-        worker.start()
+        process.start()
         tasks.sweep.delay()  # what beat rings every 30 seconds
         wait_for(evaluated, 90)
         assert progress()[0] > pages
 
         raw = sandbox.raw("hubspot")["tables"]["deals"]
         with tenant(organisation):
-            assert set(Deal.objects.values_list("external_id", flat=True)) == {str(d["id"]) for d in raw if not d["archived"]}
+            assert set(Deal.objects.values_list("external_id", flat=True)) == {
+                str(d["id"]) for d in raw if not d["archived"]
+            }
             assert Alert.objects.filter(resolved_at=None).values("kind").distinct().count() >= 8
             silent = Alert.objects.filter(kind="no_activity", resolved_at=None).select_related("deal").first()
             assert silent is not None

@@ -28,14 +28,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture()
+@pytest.fixture
 def sandbox(server: Sandbox) -> Iterator[Sandbox]:
     server.reset()
     with override_settings(PIPEDRIVE_API_URL=f"{server.url}/pipedrive", HUBSPOT_API_URL=f"{server.url}/hubspot"):
         yield server
 
 
-@pytest.fixture()
+@pytest.fixture
 def organisation(transactional_db: None) -> Organisation:
     return Organisation.objects.create(name="Test", time_zone="Europe/Paris")
 
@@ -156,7 +156,7 @@ def test_a_crm_that_is_down_is_said_so(sandbox: Sandbox, organisation: Organisat
 
 def test_a_revoked_token_stops_the_run_until_a_new_one_comes(sandbox: Sandbox, organisation: Organisation) -> None:
     connection = connect(organisation, "pipedrive")
-    run, reader = run_of(connection), reader_of(connection)
+    reader = reader_of(connection)
     assert reader.step()
     sandbox.fail("pipedrive", 401, count=50)
     assert not reader.step()

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page
 
 from accounts.models import Membership, Organisation, User
+from tests import processes
 from tests.sandbox import Sandbox
-from tests.worker import Worker
 
 # Playwright runs an event loop in this thread; the database is asked between its calls, never inside one.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -48,21 +48,22 @@ def browser_context_args() -> dict[str, Any]:
     return {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
 
 
-@pytest.fixture()
+@pytest.fixture
 def sandbox(tmp_path: Path, settings: Any) -> Iterator[Sandbox]:
-    with Sandbox.run(tmp_path, deals=300) as running:
+    with Sandbox.run(tmp_path, "--delay=250", deals=300) as running:
         settings.PIPEDRIVE_API_URL = f"{running.url}/pipedrive"
         settings.HUBSPOT_API_URL = f"{running.url}/hubspot"
         yield running
 
 
-@pytest.fixture()
-def worker(tmp_path: Path, transactional_db: None, sandbox: Sandbox) -> Iterator[Worker]:
-    with Worker.run(tmp_path) as running:
-        yield running
+@pytest.fixture
+def url(tmp_path: Path, transactional_db: None, sandbox: Sandbox) -> Iterator[str]:
+    """The address of the product: web server and worker as in production."""
+    with processes.worker(tmp_path).running(), processes.web(tmp_path) as address:
+        yield address
 
 
-@pytest.fixture()
+@pytest.fixture
 def admin(transactional_db: None) -> Membership:
     organisation = Organisation.objects.create(name="Boréal", time_zone="Europe/Paris", language="en")
     user = User.objects.create_user("ana@boreal.example", PASSWORD, name="Ana Ruiz")
@@ -77,7 +78,7 @@ def log_in(page: Page, url: str, membership: Membership) -> None:
     page.wait_for_url("**/deals/**")
 
 
-@pytest.fixture()
+@pytest.fixture
 def console(page: Page) -> list[str]:
     """Everything the browser complains about; a test ends by expecting nothing."""
     said: list[str] = []

@@ -1,7 +1,6 @@
 """From an empty organisation to an alert that explains itself, in the browser."""
 
 import re
-from typing import Any
 
 from playwright.sync_api import Page, expect
 
@@ -9,8 +8,7 @@ from accounts.models import Membership
 from accounts.tenancy import tenant
 from alerts.models import Alert
 from tests.e2e.conftest import log_in
-from tests.sandbox import Sandbox
-from tests.worker import Worker, wait_for
+from tests.processes import wait_for
 
 
 def shown(page: Page, selector: str) -> int:
@@ -27,14 +25,14 @@ def save(page: Page) -> None:
 
 
 def test_connect_watch_filter_hover_and_change_the_settings(
-    page: Page, live_server: Any, admin: Membership, sandbox: Sandbox, worker: Worker, console: list[str]
+    page: Page, url: str, admin: Membership, console: list[str]
 ) -> None:
     organisation = admin.organisation
-    log_in(page, live_server.url, admin)
+    log_in(page, url, admin)
     expect(page.locator("#list")).to_contain_text("Connect")
 
     # A wrong token is told with what to do; the right one starts the first synchronisation.
-    page.goto(f"{live_server.url}/settings/crm/")
+    page.goto(f"{url}/settings/crm/")
     page.get_by_role("radio", name="HubSpot").check()
     page.locator("input[name=token]").fill("wrong-token")
     page.get_by_role("button", name="Check and connect").click()
@@ -61,7 +59,7 @@ def test_connect_watch_filter_hover_and_change_the_settings(
             return Alert.objects.filter(kind="no_meeting", resolved_at=None).exists()
 
     wait_for(evaluated)
-    page.goto(f"{live_server.url}/deals/")
+    page.goto(f"{url}/deals/")
     everything = shown(page, ".totals strong")
     page.locator("#alert-button").click()
     page.locator("#alert-no_meeting").check()
@@ -85,21 +83,21 @@ def test_connect_watch_filter_hover_and_change_the_settings(
     expect(page.locator("main")).to_contain_text("No meeting planned")
 
     # A limit is changed and the list changes with it.
-    page.goto(f"{live_server.url}/deals/?alert=no_activity")
+    page.goto(f"{url}/deals/?alert=no_activity")
     before = shown(page, ".totals strong")
-    page.goto(f"{live_server.url}/settings/alerts/")
+    page.goto(f"{url}/settings/alerts/")
     page.get_by_role("link", name="Edit").click()
     page.locator("input[name='no_activity.days']").fill("0")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".error").first).to_contain_text("1")
     page.locator("input[name='no_activity.days']").fill("3")
     save(page)
-    page.goto(f"{live_server.url}/deals/?alert=no_activity")
+    page.goto(f"{url}/deals/?alert=no_activity")
     assert shown(page, ".totals strong") > before
 
     # A rule is switched off: its alerts resolve with that reason; on again, they are back.
     for enabled in (False, True):
-        page.goto(f"{live_server.url}/settings/alerts/?edit=1")
+        page.goto(f"{url}/settings/alerts/?edit=1")
         page.locator("input[name='no_meeting.enabled']").set_checked(enabled)
         save(page)
         with tenant(organisation):

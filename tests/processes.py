@@ -1,7 +1,8 @@
-"""A Celery worker as a process of its own, on the test's database and broker."""
+"""Web server and worker as processes of their own, on the test's database and broker."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import requests
 from django.conf import settings
 from django.db import connection
 
 Found = TypeVar("Found")
 
 
-class Worker:
-    def __init__(self, folder: Path, **environ: str) -> None:
-        self.folder, self.environ = folder, environ
+class Process:
+    def __init__(self, folder: Path, *command: str) -> None:
+        self.log, self.command = folder / f"{command[0]}.log", command
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -29,15 +31,14 @@ class Worker:
             "DATABASE_URL": f"{url[0]}/{database['NAME']}" + ("?" + url[1].split("?", 1)[1] if "?" in url[1] else ""),
             "PIPEDRIVE_API_URL": settings.PIPEDRIVE_API_URL,
             "HUBSPOT_API_URL": settings.HUBSPOT_API_URL,
-            **self.environ,
         }
         environ.pop("DATABASE_OWNER_URL", None)
-        command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-c", "2", "-l", "INFO"]
-        with (self.folder / "worker.log").open("ab") as log:
+        command = [sys.executable, "-m", *self.command]
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
 
     def kill(self) -> None:
-        """SIGKILL to the worker and its children, as a machine that loses power would."""
+        """SIGKILL to the process and its children, as a machine that loses power would."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
@@ -47,15 +48,36 @@ class Worker:
             os.kill(self.process.pid, signal.SIGTERM)
             self.process.wait(60)
 
-    @classmethod
     @contextmanager
-    def run(cls, folder: Path, **environ: str) -> Iterator["Worker"]:
-        worker = cls(folder, **environ)
-        worker.start()
+    def running(self) -> Iterator["Process"]:
+        self.start()
         try:
-            yield worker
+            yield self
         finally:
-            worker.stop()
+            self.stop()
+
+
+def worker(folder: Path) -> Process:
+    return Process(folder, "celery", "-A", "config.celery", "worker", "-c", "2", "-l", "INFO")
+
+
+@contextmanager
+def web(folder: Path) -> Iterator[str]:
+    """Gunicorn as in production; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with Process(folder, "gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}").running():
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _answers(f"{url}/healthz"), 30)
+        yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 def wait_for(what: Callable[[], Found], seconds: float = 60) -> Found:
