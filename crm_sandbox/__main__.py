@@ -18,7 +18,7 @@ from crm_sandbox.hubspot import HubSpot
 from crm_sandbox.hubspot_writer import HubSpotWriter
 from crm_sandbox.pipedrive import Pipedrive
 from crm_sandbox.pipedrive_writer import PipedriveWriter
-from crm_sandbox.server import Log, Server
+from crm_sandbox.server import Api, Log, Server
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -58,7 +58,8 @@ def build(options: argparse.Namespace) -> Server:
         Control(writers, faults, log),
     )
     try:
-        return Server((options.host, options.port), {api.prefix: api for api in apis}, faults, log, options.delay / 1000)
+        by_prefix: dict[str, Api] = {api.prefix: api for api in apis}
+        return Server((options.host, options.port), by_prefix, faults, log, options.delay / 1000)
     except OSError as error:
         sys.exit(f"The CRM sandbox cannot listen on {options.host}:{options.port}: {error.strerror}.")
 
