@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests import processes
 from tests.pages import log_in, world_now
 from tests.world import World
 
@@ -38,8 +39,15 @@ def cookies(world: World, url: str, language: str) -> list[Any]:
     return [{"name": name, "value": value, "url": url} for name, value in values.items()]
 
 
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+    """The web server alone: nothing here waits for the worker."""
+    with processes.web(tmp_path_factory.mktemp("web")) as address:
+        yield address
+
+
 @pytest.fixture
-def open_page(browser: Browser, live_server: Any, world: World) -> Iterator[Any]:
+def open_page(browser: Browser, url: str, world: World) -> Iterator[Any]:
     """Opens an address as an admin: open_page("/deals/", language="fr", color_scheme="dark", …)."""
     contexts: list[BrowserContext] = []
     said: list[str] = []
@@ -47,11 +55,11 @@ def open_page(browser: Browser, live_server: Any, world: World) -> Iterator[Any]
     def open_page(path: str, language: str = "en", **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
-        context.add_cookies(cookies(world, live_server.url, language))
+        context.add_cookies(cookies(world, url, language))
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{live_server.url}{path}")
+        page.goto(f"{url}{path}")
         return page
 
     yield open_page

@@ -60,7 +60,13 @@ class Command(BaseCommand):
             logins.append({"email": email, "password": PASSWORD, "role": role})
         if token:
             self.connect(organisation, provider, token)
-        return {"name": organisation.name, "provider": provider, "logins": logins}
+        return {
+            "name": organisation.name,
+            "provider": provider,
+            "time_zone": organisation.time_zone,
+            "key_roles": dict.fromkeys(ROLES, 12),
+            "logins": logins,
+        }
 
     def connect(self, organisation: Organisation, provider: str, token: str) -> None:
         with tenant(organisation):

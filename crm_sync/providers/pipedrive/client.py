@@ -32,7 +32,7 @@ class Pipedrive(Provider):
         "archived_deals",  # and, in a pull, the deals deleted in the last 30 days
         "activities",
     )
-    hourly = frozenset({"users", "pipelines", "stages", "roles", "archived_deals"})
+    hourly = frozenset({"users", "pipelines", "stages", "roles"})
 
     def __init__(
         self,
