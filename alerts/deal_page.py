@@ -1,5 +1,6 @@
 """What the deal page shows beside the timeline: alerts with their evidence, every other rule's outcome, the people."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,10 +12,12 @@ from alerts.engine import verdicts
 from alerts.evidence import names_for, told
 from alerts.models import Alert
 from alerts.rules import BY_KIND, RULES
+from alerts.timeline import ATTEMPT, Entry
 from deals.clock import Clock
-from deals.models import Deal, DealActivity, DealContact, DealPerson, Role
+from deals.models import Deal, DealContact, DealPerson, Role
 
 HISTORY_SHOWN = 50
+REJECTED_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class ActiveAlert:
     sentence: str
     action: str
     facts: list[tuple[str, str]]
+    rejected: list[str]
 
     @property
     def severity(self) -> str:
@@ -72,7 +76,8 @@ class DealAlerts:
     past: list[PastAlert]
 
 
-def deal_alerts(organisation: Organisation, deal: Deal, clock: Clock) -> DealAlerts:
+def deal_alerts(organisation: Organisation, deal: Deal, entries: Sequence[Entry], clock: Clock) -> DealAlerts:
+    """What every rule says of the deal; `entries` of its timeline tell what was rejected."""
     alerts = list(
         Alert.objects.filter(organisation=organisation, deal=deal).order_by("-resolved_at", "-pk")[: HISTORY_SHOWN * 2]
     )
@@ -81,16 +86,15 @@ def deal_alerts(organisation: Organisation, deal: Deal, clock: Clock) -> DealAle
     names = names_for(organisation, alerts, roles=subjects)
     order = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
     active = sorted((a for a in alerts if a.resolved_at is None), key=lambda alert: (order[alert.kind], alert.subject))
-    attempts = _attempts(deal, clock) if any(alert.kind == "no_activity" for alert in active) else 0
     clear, unknown = [], []
     for each in judged:
         title = wording.title(each.rule.kind, each.subject, names)
         if each.outcome == "clear":
-            clear.append(Judged(each.rule.icon, title, wording.margin(each.rule.kind, each.on, clock)))
+            clear.append(Judged(each.rule.icon, title, wording.margin(each.rule.kind, each.on, deal, clock)))
         elif each.outcome == "unknown":
             unknown.append(Judged(each.rule.icon, title, wording.unknown(each.reason)))
     return DealAlerts(
-        active=[_active(alert, deal, names, clock, attempts) for alert in active],
+        active=[_active(alert, deal, names, entries, clock) for alert in active],
         clear=clear,
         unknown=unknown,
         past=[
@@ -107,8 +111,10 @@ def deal_alerts(organisation: Organisation, deal: Deal, clock: Clock) -> DealAle
     )
 
 
-def _active(alert: Alert, deal: Deal, names: wording.Names, clock: Clock, attempts: int) -> ActiveAlert:
+def _active(alert: Alert, deal: Deal, names: wording.Names, entries: Sequence[Entry], clock: Clock) -> ActiveAlert:
     rule = BY_KIND[alert.kind]
+    after = deal.last_interaction_at or deal.created_at
+    attempts = sum(entry.icon == ATTEMPT for entry in entries if entry.at > after)
     return ActiveAlert(
         kind=alert.kind,
         icon=rule.icon,
@@ -117,19 +123,24 @@ def _active(alert: Alert, deal: Deal, names: wording.Names, clock: Clock, attemp
         sentence=wording.sentence(alert, deal, names, clock, attempts),
         action=str(rule.action),
         facts=wording.measures(alert, deal, clock),
+        rejected=_rejected(alert, deal, entries, clock)[:REJECTED_SHOWN],
     )
 
 
-def _attempts(deal: Deal, clock: Clock) -> int:
-    """Unanswered calls since the last interaction."""
-    return DealActivity.objects.filter(
-        organisation=deal.organisation_id,
-        deal=deal,
-        activity__state="attempt",
-        activity__deleted=False,
-        occurred_at__gt=deal.last_interaction_at or deal.created_at,
-        occurred_at__lte=clock.now,
-    ).count()
+def _rejected(alert: Alert, deal: Deal, entries: Sequence[Entry], clock: Clock) -> list[str]:
+    """Facts that look as if they spoke against the alert, and why they do not: the newest ones."""
+    match alert.kind:
+        case "no_activity":  # what came after the last interaction, and was none
+            after = deal.last_interaction_at or deal.created_at
+            return [_told(e, e.rejected, clock) for e in entries if e.rejected and after < e.at <= clock.now]
+        case "key_role" | "power_map" | "single_contact":  # who was there without being engaged
+            return [_told(e, "; ".join(e.left_out), clock) for e in entries if e.left_out and not e.ahead]
+    return []
+
+
+def _told(entry: Entry, why: str, clock: Clock) -> str:
+    on = formats.day(entry.at.astimezone(clock.zone).date(), clock.today)
+    return _("%(what)s on %(day)s: %(why)s") % {"what": entry.title, "day": on, "why": why}
 
 
 def deal_members(organisation: Organisation, deal: Deal) -> list[Member]:

@@ -29,7 +29,7 @@ def deal_page(request: MemberRequest, pk: int) -> HttpResponse:
         "is_open": deal.status == Deal.Status.OPEN and not deal.archived and not deal.deleted,
         "overdue": deal.close_on is not None and deal.close_on < clock.today,
         "link": _link(deal),
-        "alerts": deal_alerts(organisation, deal, clock),
+        "alerts": deal_alerts(organisation, deal, entries, clock),
         "members": deal_members(organisation, deal),
         "entries": entries,
         "more": more and not every,

@@ -231,7 +231,7 @@ def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, r
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, organisation.pk])
         if roll and (rolled := summaries.roll(organisation.pk, clock)):
-            deals = deals | Deal.objects.filter(organisation=organisation, pk__in=rolled)
+            deals = deals | Deal.objects.filter(organisation=organisation, pk__in=rolled).synced()
         cursor.execute(*statement(organisation, deals, clock))
         return Outcome(*cursor.fetchone())
 

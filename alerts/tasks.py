@@ -34,7 +34,7 @@ def evaluate_all(organisation_id: int, run_id: int) -> None:
             if run is None:  # finished, or another worker is at it
                 return
             clock = Clock.of(organisation)
-            deals = Deal.objects.filter(organisation=organisation)
+            deals = Deal.objects.filter(organisation=organisation).synced()
             chunk = list(deals.filter(pk__gt=run.position).order_by("pk").values_list("pk", flat=True)[:CHUNK])
             if chunk:
                 engine.evaluate(organisation, deals.filter(pk__gt=run.position, pk__lte=chunk[-1]), clock)
@@ -53,7 +53,7 @@ def start_run(organisation: Organisation, cause: str, key: str, clock: Clock) ->
         key=key,
         defaults={
             "started_at": clock.now,
-            "total": Deal.objects.filter(organisation=organisation).count(),
+            "total": Deal.objects.filter(organisation=organisation).synced().count(),
         },
     )
     if created:
@@ -76,7 +76,7 @@ def sweep() -> None:
     for organisation in Organisation.objects.order_by("pk"):
         with tenant(organisation):
             now = Clock.of(organisation).now
-            queue.mark(organisation, organisation.deals.filter(roll_at__lte=now).values_list("pk", flat=True))
+            queue.mark(organisation, organisation.deals.synced().filter(roll_at__lte=now).values_list("pk", flat=True))
             marked = Pending.objects.filter(organisation=organisation).exists()
             runs = list(Run.objects.filter(organisation=organisation, finished_at=None).values_list("pk", flat=True))
         if marked:

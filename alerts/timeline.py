@@ -14,20 +14,29 @@ from alerts.wording import Told, activity
 from deals.clock import Clock
 from deals.models import Activity, Colleague, Deal, DealActivity, FieldChange, Participant, Stage
 
+ATTEMPT = "phone-missed"
 ICONS = {"call": "phone", "email": "mail", "message": "message-square", "meeting": "calendar-check"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`counts`: it is an interaction; `notes` say what was not counted, and why; `ahead`: it has not happened yet."""
+    """`counts`: it is an interaction; `rejected` says why it is none; `left_out` who did not take part, and why.
+
+    `ahead`: it has not happened yet.
+    """
 
     at: datetime
     icon: str
     title: str
     detail: str = ""
-    notes: tuple[str, ...] = ()
+    rejected: str = ""
+    left_out: tuple[str, ...] = ()
     counts: bool = False
     ahead: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*((self.rejected,) if self.rejected else ()), *self.left_out)
 
 
 def timeline(deal: Deal, clock: Clock, limit: int) -> tuple[list[Entry], bool]:
@@ -64,16 +73,17 @@ def _activity(item: Activity, at: datetime, clock: Clock) -> Entry:
     shown = engaged or [part for part in external if part.part not in ("cc", "bcc") and not part.declined]
     told = Told(item.kind, _unique(map(_name, shown)), any(part.part == "from" for part in engaged))
     happened = item.state == "held" and not ahead and not item.internal
-    notes = list(filter(None, [_rejection(item, ahead), *_left_out(external)]))
+    left_out = _left_out(external)
     if happened and not engaged:
-        notes.append(_("counts as an interaction, but engages nobody"))
+        left_out.append(_("counts as an interaction, but engages nobody"))
     title = activity(told)
     return Entry(
         at=at,
-        icon="phone-missed" if item.state == "attempt" else ICONS.get(item.kind, "circle-dashed"),
+        icon=ATTEMPT if item.state == "attempt" else ICONS.get(item.kind, "circle-dashed"),
         title=title[:1].upper() + title[1:],
         detail=item.subject[:300],
-        notes=tuple(notes),
+        rejected=_rejection(item, ahead),
+        left_out=tuple(left_out),
         counts=happened,
         ahead=ahead,
     )

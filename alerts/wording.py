@@ -255,15 +255,21 @@ def spoken(name: str, titles: list[str]) -> str:
     return text % {"deal": name, "count": number(count), "alerts": join(titles)}
 
 
-def margin(kind: str, on: date | None, clock: Clock) -> str:
+def margin(kind: str, on: date | None, deal: Deal, clock: Clock) -> str:
     """Why a rule is clear: how far it is from firing if nothing happens."""
     if on is not None:
         values = {"day": day(on, clock.today), "away": days_apart(on, clock.today)}
         if kind == "no_meeting":
             return _("Something lies ahead; fires %(away)s, on %(day)s, unless more is planned.") % values
         return _("Fires %(away)s, on %(day)s, if nothing happens.") % values
+    if not deal.engaged_count:
+        alone = _("Nobody has been engaged yet.")
+    elif deal.streak_count:
+        alone = _("Too few interactions in a row with the same person.")
+    else:
+        alone = _("The last interaction engaged several people.")
     return {
-        "single_contact": _("Not a single conversation with one person only."),
+        "single_contact": alone,
         "power_map": _("Somebody of this level has been engaged."),
         "amount_empty": _("The amount is filled in."),
     }.get(kind, _("Cannot fire as things stand."))

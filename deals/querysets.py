@@ -25,6 +25,10 @@ class DealQuerySet(QuerySet["Deal"]):
     def open(self) -> "DealQuerySet":
         return self.filter(OPEN)
 
+    def synced(self) -> "DealQuerySet":
+        """Of sources that have been read to the end once: before, most of the facts are still missing."""
+        return self.filter(source__first_synced_at__isnull=False)
+
     def for_list(self) -> "DealQuerySet":
         """With the names that a row shows."""
         return self.select_related("stage", "owner", "company", "pipeline", "source")

@@ -50,6 +50,12 @@ class World:
                 roles=[RoleRecord("Champion"), RoleRecord("Decision maker")],
             )
 
+    def first_synced(self) -> None:
+        """The first synchronisation is over: from here on, a role that appears is known since then."""
+        self.source.first_synced_at = self.clock.now
+        with tenant(self.organisation):
+            self.source.save(update_fields=["first_synced_at"])
+
     @contextmanager
     def inside(self) -> Iterator[None]:
         with tenant(self.organisation):

@@ -45,6 +45,7 @@ def test_clear_rules_tell_their_margin(world: World) -> None:
     text = page(world)
     assert re.search(r"No activity Fires in 3 days, on [^,]+, if nothing happens", text)
     assert "Amount empty The amount is filled in." in text
+    assert "One contact only Nobody has been engaged yet." in text
 
 
 def test_not_evaluable_rules_tell_the_reason(world: World) -> None:
@@ -200,3 +201,15 @@ def test_a_long_history_is_shown_in_two_steps(world: World) -> None:
     assert "Mail 5 " in page(world)
     assert "Mail 45" not in page(world)
     assert "Mail 45" in page(world, query="?all=1")
+
+
+def test_an_alert_tells_which_facts_were_rejected_and_why(world: World) -> None:
+    world.contact("zoe", title="Sales assistant")
+    world.contact("boss", title="CEO")
+    world.on_deal("zoe", "boss", created_at=world.at(60), stage_entered_at=world.at(1), close_on=world.day(-2))
+    world.activity("email", 14, ParticipantRecord("to", contact="zoe"), ParticipantRecord("cc", contact="boss"))
+    world.activity("call", 3, ParticipantRecord("other", contact="zoe"), state="attempt")
+    world.evaluate()
+    text = page(world)
+    assert re.search(r"1 unanswered call since\. Call with Zoe on [^:]+: not answered, not counted", text)
+    assert re.search(r"No decision maker engaged .*E-mail to Zoe on [^:]+: Boss: in copy only", text)

@@ -113,6 +113,7 @@ def test_only_the_deals_handed_in_are_judged():
 
 def test_a_deal_whose_meeting_has_taken_place_meanwhile_is_judged_with_the_others():
     w = World()
+    w.first_synced()
     w.deal("d")
     w.deal("e", created_at=w.at(60))
     ends = w.clock.now + timedelta(hours=1)

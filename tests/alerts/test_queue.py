@@ -139,6 +139,7 @@ def start(w):
 def now(w):
     """The tasks ask the machine's clock, so these worlds live today."""
     w.clock = Clock.of(w.organisation)
+    w.first_synced()
     return w
 
 
@@ -209,7 +210,7 @@ def test_everything_marked_is_evaluated_by_the_task_until_none_is_left(monkeypat
 
 @pytest.mark.django_db(transaction=True)
 def test_the_sweep_finds_a_meeting_that_has_become_past() -> None:
-    w = World()
+    w = now(World())
     w.deal()
     w.activity("meeting", -1)
     with w.inside():

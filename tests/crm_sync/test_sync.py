@@ -11,8 +11,8 @@ from django.test import override_settings
 
 from accounts.models import Organisation
 from accounts.tenancy import tenant
-from alerts.models import Alert, Pending
-from alerts.tasks import evaluate_changed
+from alerts.models import Alert, Pending, Run
+from alerts.tasks import evaluate_all, evaluate_changed, start_daily, sweep
 from crm_sync import sync, vault
 from crm_sync.models import Connection, StreamProgress, SyncRun
 from crm_sync.providers.base import CrmDown, MissingPermission, TokenRefused
@@ -170,6 +170,30 @@ def test_a_revoked_token_stops_the_run_until_a_new_one_comes(sandbox: Sandbox, o
         assert Connection.objects.get().state == Connection.State.CONNECTED
         assert Source.objects.count() == 1
     assert run_of(connection).finished_at is not None
+
+
+def test_nothing_is_judged_before_everything_has_been_read(sandbox: Sandbox, organisation: Organisation) -> None:
+    connection = connect(organisation, "hubspot")
+    reader = reader_of(connection)
+    while reader.step():
+        with tenant(organisation):
+            if run_of(connection).streams.filter(stream="deals", finished=True).exists():
+                break
+    start_daily()
+    sweep()
+    with tenant(organisation):
+        assert Deal.objects.exists()
+        run = Run.objects.get()
+    evaluate_all(organisation.pk, run.pk)
+    evaluate_changed(organisation.pk)
+    with tenant(organisation):
+        assert not Alert.objects.exists()
+    while reader.step():
+        pass
+    evaluate_changed(organisation.pk)
+    with tenant(organisation):
+        assert Alert.objects.exists()
+        assert not Alert.objects.exclude(resolved_at=None).exists()
 
 
 @pytest.mark.parametrize("provider", TOKENS)
