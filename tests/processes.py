@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,9 +44,12 @@ class Process:
         self.process.wait(10)
 
     def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        assert self.process is not None
+        if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGTERM)
             self.process.wait(60)
+        with suppress(ProcessLookupError):  # a child that outlived its parent would keep the test database busy
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     @contextmanager
     def running(self) -> Iterator["Process"]:
