@@ -151,23 +151,6 @@ SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM refreshed), (SELECT 
 )
 
 
-@lru_cache(maxsize=256)
-def _verdict_sql(organisation: int, today: date, clock: Clock, key: str) -> tuple[str, dict[str, Any]]:
-    """The queryset of all rules over the ids of `scope`, and the hits made of it, as SQL.
-
-    Building it costs more than evaluating one deal, so it is kept per organisation, day and settings (`key`). Of the
-    clock only `today` and the zone are in it.
-    """
-    rules, roles = json.loads(key)
-    judged = _judged(rules, frozenset(roles))
-    in_scope = RawSQL("SELECT scope.id FROM scope", (), output_field=BigIntegerField())
-    deals = _annotate(Deal.objects.filter(OPEN, organisation=organisation, pk__in=in_scope), judged, clock)
-    sql, params = deals.values("id", *_reads(judged)).query.sql_with_params()
-    # Named, because the statement around it is: `%s` in the order in which they stand.
-    named = {f"p{n}": value for n, value in enumerate(params)}
-    return sql % tuple(f"%(p{n})s" for n in range(len(params))), named
-
-
 def _hits(judged: list[_Judged]) -> tuple[str, dict[str, Any]]:
     """One SELECT over the verdicts per rule and subject. (A lateral VALUES of them all takes twice as long.)"""
     selects, params = [], {}
@@ -188,38 +171,51 @@ def _hits(judged: list[_Judged]) -> tuple[str, dict[str, Any]]:
 NO_HIT = "SELECT 0::bigint, '', '', 0, '', NULL::date, NULL::jsonb WHERE false"
 
 
+@lru_cache(maxsize=256)
+def _build(organisation: int, day: Clock, key: str, template: str) -> tuple[str, dict[str, Any]]:
+    """The statement and its parameters for any deals: `{scope}` is still to be filled in, `now` to be given.
+
+    Building it costs more than evaluating one deal, so it is kept per organisation, day (its first moment) and
+    settings (`key`).
+    """
+    rules, roles = json.loads(key)
+    judged = _judged(rules, frozenset(roles))
+    in_scope = RawSQL("SELECT scope.id FROM scope", (), output_field=BigIntegerField())
+    deals = _annotate(Deal.objects.filter(OPEN, organisation=organisation, pk__in=in_scope), judged, day)
+    verdict, verdict_params = _named(deals.values("id", *_reads(judged)), "p")
+    hits, subjects = _hits(judged)
+    sql = template.format(
+        scope="{scope}", verdict=verdict, hits=hits, count_shift=COUNT_SHIFT, critical_shift=CRITICAL_SHIFT
+    )
+    return sql, {
+        **verdict_params,
+        **subjects,
+        "org": organisation,
+        "today": day.today,
+        "enabled": [rule.kind for rule in RULES if rules[rule.kind]["enabled"]],
+        "roles": roles,
+        "critical": [rule.bit for rule in RULES if rule.critical],
+        "bases": json.dumps({kind: alert_settings.basis(values) for kind, values in rules.items()}),
+    }
+
+
+def _named(rows: Any, prefix: str) -> tuple[str, dict[str, Any]]:
+    """The SQL of a queryset with named parameters, because the statement around it has such."""
+    sql, params = rows.query.sql_with_params()
+    names = [f"{prefix}{n}" for n in range(len(params))]
+    return sql % tuple(f"%({name})s" for name in names), dict(zip(names, params, strict=True))
+
+
 def statement(
     organisation: Organisation, deals: DealQuerySet, clock: Clock, template: str = DIFFERENCE
 ) -> tuple[str, dict[str, Any]]:
     """The SQL that `evaluate` runs, with its parameters. `template` may be HITS and a SELECT of one's own."""
     configuration = alert_settings.current(organisation)
-    roles = sorted(alert_settings.live_roles(organisation))
-    judged = _judged(configuration.rules, frozenset(roles))
-    key = json.dumps([configuration.rules, roles], sort_keys=True)
-    day = Clock(clock.now.astimezone(clock.zone).replace(hour=0, minute=0, second=0, microsecond=0), clock.zone)
-    verdict, named = _verdict_sql(organisation.pk, clock.today, day, key)
-    hits, subjects = _hits(judged)
-    scope, scope_params = deals.order_by().values("id").query.sql_with_params()
-    params = {
-        **named,
-        **subjects,
-        **{f"s{n}": value for n, value in enumerate(scope_params)},
-        "org": organisation.pk,
-        "now": clock.now,
-        "today": clock.today,
-        "enabled": [rule.kind for rule in RULES if configuration.rules[rule.kind]["enabled"]],
-        "roles": roles,
-        "critical": [rule.bit for rule in RULES if rule.critical],
-        "bases": json.dumps({kind: alert_settings.basis(values) for kind, values in configuration.rules.items()}),
-    }
-    sql = template.format(
-        scope=scope % tuple(f"%(s{n})s" for n in range(len(scope_params))),
-        verdict=verdict,
-        hits=hits,
-        count_shift=COUNT_SHIFT,
-        critical_shift=CRITICAL_SHIFT,
-    )
-    return sql, params
+    key = json.dumps([configuration.rules, sorted(alert_settings.live_roles(organisation))], sort_keys=True)
+    midnight = clock.now.astimezone(clock.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    sql, params = _build(organisation.pk, Clock(midnight, clock.zone), key, template)
+    scope, scope_params = _named(deals.order_by().values("id"), "s")
+    return sql.replace("{scope}", scope), {**params, **scope_params, "now": clock.now}
 
 
 def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True) -> Outcome:

@@ -213,12 +213,14 @@ def _add_rows(found: DealList, organisation: Organisation, deals: DealQuerySet, 
         .values("n")
     )
     start = (found.query.page - 1) * PAGE_SIZE
+    # The fifty rows are chosen first: what follows is asked for them alone.
+    chosen = found.query.ordered(deals.filter(found.query.matching(email))).values("pk")[start : start + PAGE_SIZE]
     page = list(
-        found.query.ordered(deals.filter(found.query.matching(email)).for_list()).annotate(
+        found.query.ordered(deals.filter(pk__in=chosen).for_list()).annotate(
             attempts=Case(When(has_any(1 << BY_KIND["no_activity"].bit), then=Subquery(attempts)), default=None),
             evaluated_at=Subquery(runs.values("finished_at")[:1]),
             pending=Exists(Pending.objects.filter(organisation=organisation)),
-        )[start : start + PAGE_SIZE]
+        )
     )
     shown = shown_alerts(organisation, page, clock)
     found.rows = [_row(deal, shown.get(deal.pk, []), clock) for deal in page]

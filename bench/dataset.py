@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,12 @@ def _fingerprint() -> str:
 
 
 def _empty_database() -> None:
+    """Start anew, in a database that has never been anything but a bench's."""
+    with suppress(ProgrammingError):
+        if Organisation.objects.exclude(name__startswith="Bench").exists():
+            sys.exit(
+                "bench: this database holds other organisations than its own, and would be emptied. Nothing was done."
+            )
     with connection.as_owner(), connection.cursor() as cursor:
         cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC")
     call_command("migrate", verbosity=0)

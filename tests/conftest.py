@@ -5,9 +5,16 @@ It is logged in as the app role, as the product is. The test database is made by
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+
+# The same examples each time, however busy the machine: a test that fails must fail again.
+hypothesis.settings.register_profile(
+    "vigie", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("vigie")
 
 DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 

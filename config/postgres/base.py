@@ -39,9 +39,16 @@ class DatabaseCreation(creation.DatabaseCreation):
         with self.connection.as_owner():
             super()._clone_test_db(*args, **kwargs)  # type: ignore[misc]  # the stubs leave it out
 
-    def _destroy_test_db(self, *args: Any, **kwargs: Any) -> None:
+    def _destroy_test_db(self, test_database_name: str, *args: Any, **kwargs: Any) -> None:
+        # A process that a test has killed may leave a session behind for a while. Only its own role may end it.
+        with self._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = %s AND usename = current_user AND pid <> pg_backend_pid()",
+                [test_database_name],
+            )
         with self.connection.as_owner():
-            super()._destroy_test_db(*args, **kwargs)  # type: ignore[misc]
+            super()._destroy_test_db(test_database_name, *args, **kwargs)  # type: ignore[misc]
 
     def _grant_what_only_tests_may(self) -> None:
         """Emptying tables between tests. TRUNCATE ignores row level security: never granted outside a test database."""
