@@ -42,11 +42,12 @@ def is_tenant_key(field: Any) -> bool:
 def tenant(organisation: Organisation | int) -> Iterator[None]:
     """A transaction that sees the rows of one organisation; afterwards, inside another's, that other's again."""
     pk = organisation if isinstance(organisation, int) else organisation.pk
+    inside_another = connection.in_atomic_block
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('app.org_id', true), set_config('app.org_id', %s, true)", [str(pk)])
         previous = cursor.fetchone()[0] or ""
         yield
-        if not connection.needs_rollback:  # a rollback restores it by itself
+        if inside_another and not connection.needs_rollback:  # the end of a transaction, or a rollback, restores it
             cursor.execute("SELECT set_config('app.org_id', %s, true)", [previous])
 
 

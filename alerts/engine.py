@@ -4,7 +4,9 @@ One deal and all deals differ only in the queryset handed in: the rules are expr
 first part of one statement that compares their hits with the open alerts and writes the difference.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -12,8 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import BigIntegerField, Expression, IntegerField, Value
 from django.db.models.expressions import RawSQL
+from psycopg2.extensions import AsIs
 
 from accounts.models import Organisation
 from alerts import settings as alert_settings
@@ -125,7 +129,7 @@ DIFFERENCE = (
     UPDATE alerts_alert a SET holds_since = d.fires_on, evidence = d.evidence, basis = d.basis
     FROM difference d WHERE a.organisation_id = %(org)s AND a.id = d.id AND d.deal_id IS NOT NULL RETURNING 1
 ), resolved AS (
-    UPDATE alerts_alert a SET resolved_at = %(now)s, reason = CASE
+    UPDATE alerts_alert a SET resolved_at = %(now)s::timestamptz, reason = CASE
         WHEN x.deleted THEN 'deleted' WHEN x.archived THEN 'archived'
         WHEN x.status <> 'open' THEN x.status
         WHEN a.kind <> ALL(%(enabled)s) THEN 'rule_off'
@@ -136,7 +140,7 @@ DIFFERENCE = (
     WHERE a.organisation_id = %(org)s AND a.id = d.id AND d.deal_id IS NULL RETURNING 1
 ), opened AS (
     INSERT INTO alerts_alert (organisation_id, deal_id, kind, subject, holds_since, opened_at, evidence, basis, reason)
-    SELECT %(org)s, deal_id, kind, subject, fires_on, %(now)s, evidence, basis, ''
+    SELECT %(org)s, deal_id, kind, subject, fires_on, %(now)s::timestamptz, evidence, basis, ''
     FROM difference WHERE id IS NULL RETURNING 1
 ), masked AS (
     UPDATE deals_deal d SET alert_mask = m.mask FROM (
@@ -218,20 +222,46 @@ def statement(
     return sql.replace("{scope}", scope), {**params, **scope_params, "now": clock.now}
 
 
-def evaluate(organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True) -> Outcome:
+def evaluate(
+    organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True, prepared: bool = False
+) -> Outcome:
     """Judge `deals` (any, closed ones too) by the settings in force and write the difference to their alerts.
 
     Runs in the caller's tenant context and transaction; evaluations of one organisation wait for each other. Meetings
     that have become past meanwhile are rolled forward first, and their deals are judged too.
+
+    `prepared`: keep the statement and its plan in this database session. For a few deals at a time, where parsing and
+    planning would take longer than judging.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, organisation.pk])
         if roll and (rolled := summaries.roll(organisation.pk, clock)):
             deals = deals | Deal.objects.filter(organisation=organisation, pk__in=rolled).synced()
-        cursor.execute(*statement(organisation, deals, clock))
+        sql, params = statement(organisation, deals, clock)
+        if prepared:
+            _execute_prepared(cursor, sql, params)
+        else:
+            cursor.execute(sql, params)
         return Outcome(*cursor.fetchone())
 
 
+def _execute_prepared(cursor: CursorWrapper, sql: str, params: dict[str, Any]) -> None:
+    """Only the deals and the moment are parameters; the rest is of the organisation, the day and the settings."""
+    given = [name for name in params if name == "now" or SCOPE_PARAM.fullmatch(name)]
+    places = {name: AsIs(f"${n}") for n, name in enumerate(given, start=1)}
+    text = cursor.mogrify(sql, {**params, **places})
+    name = "evaluate_" + hashlib.md5(text, usedforsecurity=False).hexdigest()
+    cursor.execute(
+        "SET LOCAL plan_cache_mode = force_generic_plan; "
+        "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = %s)",
+        [name],
+    )
+    if not cursor.fetchone()[0]:
+        cursor.execute(f"PREPARE {name} AS {text.decode()}".replace("%", "%%"), [])
+    cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(given))})", [params[name] for name in given])
+
+
+SCOPE_PARAM = re.compile(r"s\d+")
 _LOCK = 0x5647  # "VG": evaluations, among the advisory locks of this database
 
 

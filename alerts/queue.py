@@ -11,6 +11,7 @@ from deals.clock import Clock
 from deals.models import Deal
 
 BATCH = 20_000
+FEW = 100  # deals whose judging takes less time than planning how
 
 
 def mark(organisation: Organisation, deals: Iterable[int]) -> None:
@@ -37,7 +38,8 @@ def evaluate_pending(organisation: Organisation, clock: Clock) -> int:
     )
     if not pending:
         return 0
-    engine.evaluate(organisation, Deal.objects.filter(organisation=organisation, pk__in=list(pending)), clock)
+    deals = Deal.objects.filter(organisation=organisation).among(pending)
+    engine.evaluate(organisation, deals, clock, prepared=len(pending) <= FEW)
     with connection.cursor() as cursor:
         # A commit that a power cut undoes leaves the marks as well, so it need not wait for the disk.
         cursor.execute(
