@@ -28,7 +28,7 @@ check-settings:
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --database default
 
-bench: $(READY)  ## measure, and print one JSON line for each figure (PERFORMANCE in docs)
+bench: $(READY)  ## measure, and print one JSON line for each figure (ARGS="evaluate_all", SIZE=tiny or full)
 	@$(EMBEDDED) --folder .vigie/bench --durable $(BIN)/python -m bench $(ARGS)
 
 run: $(READY)  ## the web server alone, with the environment's own services
