@@ -1,17 +1,15 @@
-"""A second opinion: the alerts of the product description, by plain loops over the CRMs' own JSON.
+"""A second opinion on the CRMs' own JSON: every answer is read over HTTP as the CRM gives it.
 
     python -m tests.second_opinion .vigie/demo.json
 
-It shares no code with the product but `level_of` (job titles). Every answer is read over HTTP as the CRM gives it; one
-deal at a time, one rule at a time, in the words of the product description. Default settings, calendar days.
+It makes plain facts of the JSON; `tests.evaluator` judges them and shares no code with the product but `level_of` (job
+titles). Default settings, calendar days.
 """
 
 import json
 import sys
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -21,65 +19,25 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from deals.seniority import Level, level_of
+from deals.seniority import Level
+from tests.evaluator import Activity, Days, Deal, Party, People, judge, plain_role
 
-NO_ACTIVITY, SINGLE_CONTACT, STUCK, TOO_OLD, POWER_MAP = 10, 10, 12, 50, 10
-MINIMUM_INTERACTIONS = 2
-FREE_MAIL = {"gmail.com", "hotmail.com", "outlook.com", "yahoo.com", "yahoo.fr", "orange.fr", "free.fr", "icloud.com"}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "no_activity": {"enabled": True, "days": 10},
+    "no_meeting": {"enabled": True},
+    "single_contact": {"enabled": True, "days": 10, "minimum": 2},
+    "key_role": {"enabled": True, "roles": {}},
+    "power_map": {"enabled": True, "level": Level.DIRECTOR, "days": 10},
+    "stuck_in_stage": {"enabled": True, "days": 12, "stages": {}},
+    "close_date_passed": {"enabled": True},
+    "amount_empty": {"enabled": True, "zero": True},
+    "deal_too_old": {"enabled": True, "days": 50},
+}
 # HubSpot's own call results: no answer, voicemail, busy, wrong number · connected, live message
 UNANSWERED = {"73a0d17f-1163-4015-bdd5-ec830791da20", "b2cf5968-551e-4856-9783-52b3da59a7d0"}
 UNANSWERED |= {"9d9162e7-6cf3-4944-bf63-4dff82258764", "17b47fee-58de-441e-a44c-c6300d46f273"}
 ANSWERED = {"f240bbac-87c9-4f6e-bf70-924b57d47db7", "a4c4c377-d246-4b32-a13b-75a56a4cd0ff"}
 UNANSWERED_STATUS = {"NO_ANSWER", "BUSY", "FAILED", "MISSED", "CANCELED"}
-
-
-@dataclass
-class Party:
-    """Somebody recorded on an activity. `engages`: a direct part in it, not only in copy and not declined."""
-
-    person: str
-    colleague: bool
-    engages: bool = True
-    declined: bool = False
-    organiser: bool = False
-
-
-@dataclass
-class Activity:
-    kind: str  # call, meeting, email or message
-    when: datetime  # when it took place, or will end
-    took_place: bool
-    planned: bool  # a meeting or call that was planned for `when`, whatever became of it, except called off
-    parties: list[Party]
-
-    @property
-    def internal(self) -> bool:
-        return bool(self.parties) and all(party.colleague for party in self.parties)
-
-    @property
-    def engaged(self) -> set[str]:
-        return {p.person for p in self.parties if p.engages and not p.declined and not p.colleague}
-
-
-@dataclass
-class Deal:
-    id: str
-    amount: Decimal | None
-    currency: str
-    created: datetime
-    close_date: date | None
-    stage_entry: datetime
-    reopened: datetime | None = None
-    emptied: datetime | None = None  # since when the amount is empty, if known
-    role_seen: dict[str, datetime] = field(default_factory=dict)  # when a role was first seen, if not at the beginning
-    roles: dict[str, set[str]] = field(default_factory=dict)  # of each person on the deal
-    activities: list[Activity] = field(default_factory=list)
-
-
-def plain_role(name: str) -> str:
-    """Names that differ only in case, accents or punctuation are one."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(letter for letter in letters if letter.isalnum())
 
 
 def moment(text: str | None) -> datetime | None:
@@ -89,124 +47,16 @@ def moment(text: str | None) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-class People:
-    """Who is who: contacts that share an address are one person, with all its roles and its highest level."""
-
-    def __init__(self, colleagues: Iterable[str]) -> None:
-        self.colleagues = {self.clean(address) for address in colleagues if address}
-        self.domains = {address.rpartition("@")[2] for address in self.colleagues} - FREE_MAIL
-        self.parent: dict[str, str] = {}
-        self.addresses: dict[str, list[str]] = defaultdict(list)
-        self.titles: dict[str, list[str]] = defaultdict(list)
-        self.roles: dict[str, set[str]] = defaultdict(set)
-        self.contacts: dict[str, list[str]] = {}
-
-    @staticmethod
-    def clean(address: str) -> str:
-        return address.strip().lower()
-
-    def find(self, name: str) -> str:
-        while self.parent.get(name, name) != name:
-            name = self.parent[name]
-        return name
-
-    def add(self, contact: str, addresses: Iterable[str | None], title: str | None, roles: Iterable[str]) -> None:
-        self.titles[contact].append(title or "")
-        self.roles[contact] |= set(roles)
-        for address in addresses:
-            if address:
-                self.addresses[contact].append(self.clean(address))
-                self.parent[self.find(self.clean(address))] = self.find(contact)
-
-    def members(self, person: str) -> list[str]:
-        """The contacts of a person, once all contacts are known."""
-        if not self.contacts:
-            for contact in self.titles:
-                self.contacts.setdefault(self.find(contact), []).append(contact)
-        return self.contacts.get(self.find(person), [])
-
-    def is_colleague(self, address: str) -> bool:
-        return self.clean(address) in self.colleagues or self.clean(address).rpartition("@")[2] in self.domains
-
-    def contact(self, contact: str, **more: Any) -> Party:
-        addresses = [address for one in self.members(contact) for address in self.addresses[one]]
-        return Party(self.find(contact), any(map(self.is_colleague, addresses)), **more)
-
-    def address(self, address: str, **more: Any) -> Party:
-        known = [other for one in self.members(self.clean(address)) for other in self.addresses[one]]
-        return Party(self.find(self.clean(address)), any(map(self.is_colleague, [address, *known])), **more)
-
-    def level(self, person: str) -> Level | None:
-        """None: no title at all."""
-        levels = [level_of(title) for contact in self.members(person) for title in self.titles[contact]]
-        return max((level for level in levels if level is not None), default=None)
-
-
 def alerts(deal: Deal, people: People, now: datetime, zone: ZoneInfo, roles: Mapping[str, int]) -> dict[str, date]:
-    """The alerts of one open deal, each with the date since when it holds."""
-    today = now.astimezone(zone).date()
-
-    def day(at: datetime) -> date:
-        return at.astimezone(zone).date()
-
-    created = day(deal.created)
-    begin = max(created, day(deal.reopened)) if deal.reopened else created  # "the latest of creation and reopening"
-    interactions = [a for a in deal.activities if a.took_place and a.when <= now and not a.internal]
-    starts: dict[str, date] = {}
-
-    def fires(kind: str, since: date, floor: date = begin) -> None:
-        if max(since, floor) <= today:
-            starts[kind] = max(since, floor)
-
-    # no_activity: days since the latest of the last interaction, creation, reopening
-    fires("no_activity", max([begin, *(day(a.when) for a in interactions)]) + timedelta(NO_ACTIVITY))
-
-    # no_meeting: from the day after the last planned one ends; a call counts unless nobody answered
-    def counts(a: Activity) -> bool:
-        return a.planned and not (a.parties and all(party.colleague or party.declined for party in a.parties))
-
-    last = max((day(a.when) for a in deal.activities if counts(a)), default=None)
-    fires("no_meeting", last + timedelta(1) if last else begin)
-
-    # single_contact: newest to oldest, while the same one person is engaged; equal times count as one
-    engaged_at: dict[datetime, set[str]] = defaultdict(set)
-    for a in interactions:
-        engaged_at[a.when] |= a.engaged
-    streak: list[date] = []
-    only: set[str] = set()
-    for at in sorted(engaged_at, reverse=True):
-        if not engaged_at[at]:
-            continue
-        only |= engaged_at[at]
-        if len(only) > 1:
-            break
-        streak.append(max(day(at), created))
-    if len(streak) >= MINIMUM_INTERACTIONS:
-        fires("single_contact", max(streak[-1] + timedelta(SINGLE_CONTACT), streak[-MINIMUM_INTERACTIONS]))
-
-    # key_role: for each chosen role that some contact of the deal holds
-    for role, days in roles.items():
-        holders = {person for person, held in deal.roles.items() if plain_role(role) in map(plain_role, held)}
-        talks = [day(a.when) for a in interactions if a.engaged & holders]
-        if holders:
-            seen = [day(deal.role_seen[role])] if role in deal.role_seen and not talks else []
-            fires(f"key_role:{role}", max([begin, *talks, *seen]) + timedelta(days))
-
-    # power_map: near the close date, over the life of the deal nobody of the level or higher was engaged
-    engaged = {person for a in interactions for person in a.engaged}
-    levels = [people.level(person) for person in engaged]
-    somebody = any(level is not None and level >= Level.DIRECTOR for level in levels)
-    untitled = bool(engaged) and all(level is None for level in levels)  # nothing can be said
-    if deal.close_date and not somebody and not untitled:
-        fires("power_map", deal.close_date - timedelta(POWER_MAP))
-
-    fires("stuck_in_stage", max(day(deal.stage_entry), begin) + timedelta(STUCK))
-    if deal.close_date:
-        fires("close_date_passed", deal.close_date + timedelta(1))
-    if not deal.amount:
-        fires("amount_empty", day(deal.emptied or deal.created))
-    fires("deal_too_old", created + timedelta(TOO_OLD), floor=created)
-    return starts
+    """The alerts of one open deal, each with the date since when it holds: "kind" or "key_role:role"."""
+    rules = {**DEFAULTS, "key_role": {"enabled": True, "roles": roles}}
+    verdicts = judge(deal, people, rules, now, zone, Days(now.astimezone(zone).date()), roles)
+    labels = {plain_role(role): role for role in roles}
+    return {
+        f"{kind}:{labels[subject]}" if subject else kind: verdict.on
+        for (kind, subject), verdict in verdicts.items()
+        if verdict.outcome == "fires" and verdict.on
+    }
 
 
 # ---- Pipedrive
@@ -262,7 +112,7 @@ def pipedrive(
             stage_entry=moment(row["stage_change_time"]) or created,
         )
         if row["person_id"]:
-            deal.roles = roles_on_deal(people, {str(row["person_id"]): set()})
+            deal.roles = people.roles_on_deal({str(row["person_id"]): set()})
         mails = [at for name in ("incoming", "outgoing") if (at := moment(row.get(f"last_{name}_mail_time")))]
         if mails:  # a mail that may not be read engages nobody
             deal.activities.append(Activity("email", max(mails), True, False, []))
@@ -371,7 +221,7 @@ def hubspot(url: str, token: str) -> tuple[list[Deal], People]:
         )
     for id, contacts in links("deals", "contacts", list(deals)).items():
         labels = {str(to["toObjectId"]): {t["label"] for t in to["associationTypes"] if t["label"]} for to in contacts}
-        deals[id].roles = roles_on_deal(people, labels)
+        deals[id].roles = people.roles_on_deal(labels)
 
     times = {
         "calls": "hs_timestamp,hs_call_disposition,hs_call_status",
@@ -420,15 +270,6 @@ def hubspot_activity(kind: str, p: dict[str, Any], contacts: list[Party], people
     elif not listed:
         parties = contacts
     return when and Activity("email", when, sent, False, parties)
-
-
-def roles_on_deal(people: People, labels: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """The person of each contact on a deal: its labels on the deal, and the roles of all contacts of that person."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for contact, held in labels.items():
-        person = people.find(contact)
-        found[person] |= held.union(*(people.roles[one] for one in people.members(person)))
-    return found
 
 
 # ---- The script

@@ -98,7 +98,7 @@ class Memory:
                     self.role_seen[key] = now
                 self.holders[key] = holders
                 if key in self.role_seen:
-                    deal.role_seen[role] = self.role_seen[key]
+                    deal.role_seen[plain] = self.role_seen[key]
         self.first = False
 
 
