@@ -54,6 +54,8 @@ class Organisation(models.Model):
     currency = models.CharField(max_length=3, default="EUR")
     language = models.CharField(max_length=2, choices=[("en", "English"), ("fr", "Français")], default="en")
     own_domains = models.JSONField(default=list, blank=True)
+    # The rules that the stored levels of job titles come from (deals.titles).
+    title_rules = models.CharField(max_length=16, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

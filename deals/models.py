@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from accounts.tenancy import TenantKey, TenantModel
 from deals.querysets import DealQuerySet
 from deals.seniority import Level
@@ -56,13 +56,40 @@ class Colleague(Mirrored):
     name = models.TextField()
     email = models.TextField(blank=True)
     active = models.BooleanField(default=True)
-    teams = ArrayField(models.TextField(), default=list)
 
     class Meta:
         constraints = [identity("colleague")]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Team(TenantModel):
+    """Colleagues who sell together: grouped by the CRM (`source`, `external_id`), or by an admin (neither)."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="teams", db_index=False)
+    source = TenantKey(Source, null=True, related_name="+", db_index=False)
+    external_id = models.CharField(max_length=100, blank=True)
+    name = models.TextField()
+    stale = models.BooleanField(default=False)  # gone from the CRM, or deleted by an admin
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "source", "external_id"], name="team_identity", condition=~Q(external_id="")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TeamMember(TenantModel):
+    team = TenantKey(Team, related_name="members", db_index=False)
+    colleague = TenantKey(Colleague, related_name="memberships")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "team", "colleague"], name="team_member_unique")]
 
 
 class Pipeline(Mirrored):
@@ -93,11 +120,15 @@ class Stage(Mirrored):
 
 
 class Role(TenantModel):
-    """A contact role as the CRM offers it. `key` is its name without case, accents and punctuation."""
+    """A contact role as the CRM offers it. `key` is its name without case, accents and punctuation.
+
+    `refs`: what it is there (`RoleRecord.ref`); two things of one name, a label and a buying role, are one role.
+    """
 
     source = TenantKey(Source, related_name="+", db_index=False)
     key = models.TextField()
     label = models.TextField()
+    refs = ArrayField(models.TextField(), default=list, db_default=[])
     stale = models.BooleanField(default=False)
 
     class Meta:
@@ -139,6 +170,26 @@ class Person(TenantModel):
         return self.name
 
 
+class TitleCorrection(TenantModel):
+    """The level that an admin gave one exact title; it wins over the rules of `deals.seniority`.
+
+    `key` is the title without case and repeated spaces.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="title_corrections", db_index=False)
+    key = models.TextField()
+    title = models.TextField()
+    level = models.SmallIntegerField(choices=[(level.value, level.name) for level in Level])
+    corrected_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    corrected_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "key"], name="title_correction_unique")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
 class PersonAddress(TenantModel):
     """An address and whose it is. A table and not an array: under row level security no array index is used."""
 
@@ -157,6 +208,7 @@ class Contact(Mirrored):
     company_ref = models.TextField(blank=True)
     name = models.TextField()
     job_title = models.TextField(blank=True)
+    title_key = models.TextField(blank=True, default="", db_default="")  # deals.titles.key_of
     level = models.SmallIntegerField(null=True)
     level_rule = models.TextField(blank=True)
     emails = ArrayField(models.TextField(), default=list)
@@ -227,6 +279,10 @@ class Deal(Mirrored):
     engaged_count = models.IntegerField(default=0)
     titled_count = models.IntegerField(default=0)
     top_level = models.SmallIntegerField(null=True)
+    # Roles that contacts of the deal hold: {role key: {"holders": [person id], "held": {person id: since when},
+    # "since": local date, "last_on": local date of the last interaction with a holder or null, "activity": its id}}.
+    # `held` remembers: creation when the role was there at the first sync, else the sync that first saw it.
+    roles = models.JSONField(default=dict, db_default={})
     roll_at = models.DateTimeField(null=True)  # when the first activity that lies ahead will have happened
 
     # Opaque here: bits that belong to `alerts.rules`.
@@ -356,24 +412,6 @@ class DealPerson(TenantModel):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "deal", "person"], name="deal_person_unique")]
         indexes = [models.Index(fields=["organisation", "person"], name="deal_person_person")]
-
-
-class DealRole(TenantModel):
-    """A role that some contact of the deal holds: derived, but for `held_since_at`, which remembers.
-
-    `held_since_at`: the deal's creation when the role was there at the first sync, else the sync that first saw it.
-    """
-
-    deal = TenantKey(Deal, related_name="roles", db_index=False)
-    role = models.TextField()
-    holders = ArrayField(models.BigIntegerField(), default=list)  # ids of Person, ascending
-    held_since_at = models.DateTimeField()
-    held_since_on = models.DateField()
-    last_on = models.DateField(null=True)
-    last_activity = TenantKey(Activity, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["organisation", "deal", "role"], name="deal_role_unique")]
 
 
 class FieldChange(TenantModel):

@@ -140,13 +140,29 @@ def _write(
         scope,
     )
     changed = {row[0] for row in cursor.fetchall()}
-    # Who is merged or split holds a role since before: until the roles are rebuilt, under both names.
+    # Who is merged or split holds a role since before, merged holders since the earlier: until the roles are rebuilt,
+    # under both names.
     cursor.execute(
         """
-        UPDATE deals_dealrole r SET holders = r.holders || m.person_id FROM incoming_member m
-        JOIN deals_contact c ON c.organisation_id = %(org)s AND c.id = m.contact_id AND c.person_id <> m.person_id
-        JOIN deals_dealcontact dc ON dc.organisation_id = %(org)s AND dc.contact_id = c.id
-        WHERE r.organisation_id = %(org)s AND r.deal_id = dc.deal_id AND c.person_id = ANY(r.holders)
+        WITH m AS MATERIALIZED (
+            SELECT DISTINCT dc.deal_id, m.person_id::text AS after, c.person_id::text AS before FROM incoming_member m
+            JOIN deals_contact c ON c.organisation_id = %(org)s AND c.id = m.contact_id AND c.person_id <> m.person_id
+            JOIN deals_dealcontact dc ON dc.organisation_id = %(org)s AND dc.contact_id = c.id
+        ), since AS (
+            SELECT m.deal_id, r.key AS role, m.after, min(h.value::timestamptz) AS at
+            FROM m JOIN deals_deal d ON d.organisation_id = %(org)s AND d.id = m.deal_id
+            CROSS JOIN LATERAL jsonb_each(d.roles) r
+            CROSS JOIN LATERAL jsonb_each_text(r.value -> 'held') h WHERE h.key IN (m.before, m.after)
+            GROUP BY m.deal_id, r.key, m.after
+        ), held AS (
+            SELECT deal_id, role, jsonb_object_agg(after, at) AS held FROM since GROUP BY deal_id, role
+        ), roles AS (
+            SELECT h.deal_id, jsonb_object_agg(h.role, jsonb_set(d.roles -> h.role, '{held}',
+                   (d.roles #> ARRAY[h.role, 'held']) || h.held)) AS roles
+            FROM held h JOIN deals_deal d ON d.organisation_id = %(org)s AND d.id = h.deal_id GROUP BY h.deal_id
+        )
+        UPDATE deals_deal d SET roles = d.roles || x.roles FROM roles x
+        WHERE d.organisation_id = %(org)s AND d.id = x.deal_id
         """,
         scope,
     )
@@ -192,6 +208,29 @@ def _write(
     return changed
 
 
+def relevel(cursor: CursorWrapper, organisation: int, contacts: Collection[int]) -> set[int]:
+    """Give the people of `contacts` the highest level among their titles, as `assign` does.
+
+    Returns the ids of those whose level has changed.
+    """
+    cursor.execute(
+        """
+        UPDATE deals_person p SET job_title = b.job_title, level = b.level, level_rule = b.level_rule FROM (
+            SELECT DISTINCT ON (c.person_id) c.person_id, c.job_title, c.level, c.level_rule, p.level AS before
+            FROM deals_contact c JOIN deals_person p ON p.organisation_id = %(org)s AND p.id = c.person_id AND p.known
+            WHERE c.organisation_id = %(org)s AND c.person_id IN (
+                SELECT person_id FROM deals_contact WHERE organisation_id = %(org)s AND id = ANY(%(contacts)s))
+            ORDER BY c.person_id, c.deleted, c.level DESC NULLS LAST, c.id
+        ) b
+        WHERE p.organisation_id = %(org)s AND p.id = b.person_id
+              AND (p.job_title, p.level, p.level_rule) IS DISTINCT FROM (b.job_title, b.level, b.level_rule)
+        RETURNING p.id, b.before IS DISTINCT FROM b.level
+        """,
+        {"org": organisation, "contacts": list(contacts)},
+    )
+    return {person for person, changed in cursor.fetchall() if changed}
+
+
 def resolve(
     cursor: CursorWrapper,
     source: Source,
@@ -222,7 +261,7 @@ def resolve(
               WHERE organisation_id = %(org)s AND person_id = ANY(%(persons)s)
         UNION SELECT p.activity_id FROM deals_contact c JOIN deals_participant p ON p.organisation_id = %(org)s
               AND p.contact_ref = c.external_id AND p.contact_ref <> ''
-              WHERE c.organisation_id = %(org)s AND c.id = ANY(%(contacts)s)
+              WHERE c.organisation_id = %(org)s AND (c.id = ANY(%(contacts)s) OR c.person_id = ANY(%(persons)s))
         UNION SELECT p.activity_id FROM deals_personaddress a JOIN deals_participant p ON p.organisation_id = %(org)s
               AND p.address = a.address AND p.address <> ''
               WHERE a.organisation_id = %(org)s AND a.person_id = ANY(%(persons)s)
@@ -275,7 +314,8 @@ def forget(cursor: CursorWrapper, source: Source, persons: Collection[int]) -> N
     )
 
 
-# A colleague: a user of the CRM, a member of the organisation, or an address in one of its own domains.
+# A colleague: a user of the CRM, a member of the organisation, or an address in one of its own domains. Somebody is one
+# by any address of the same person, whichever contact was recorded.
 COLLEAGUES = """
     UPDATE deals_participant p SET colleague = x.colleague FROM (
         SELECT p.id, p.colleague_ref <> '' OR COALESCE(bool_or(mine.address IS NOT NULL
@@ -285,7 +325,13 @@ COLLEAGUES = """
         JOIN accounts_organisation o ON o.id = %(org)s
         LEFT JOIN deals_contact c ON c.organisation_id = %(org)s AND c.source_id = %(source)s
              AND c.external_id = p.contact_ref AND p.contact_ref <> ''
-        LEFT JOIN LATERAL unnest(c.emails || p.address) a(address) ON a.address <> ''
+        LEFT JOIN deals_personaddress w ON w.organisation_id = %(org)s AND w.source_id = %(source)s
+             AND w.address = p.address AND p.address <> ''
+        LEFT JOIN LATERAL (
+            SELECT p.address WHERE p.address <> ''
+            UNION ALL SELECT e.address FROM deals_personaddress e
+                      WHERE e.organisation_id = %(org)s AND e.person_id IN (c.person_id, w.person_id)
+        ) a ON true
         LEFT JOIN (
             SELECT email AS address FROM deals_colleague WHERE organisation_id = %(org)s AND email <> ''
             UNION SELECT lower(u.email) FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id

@@ -25,14 +25,20 @@ Part = Literal["to", "cc", "bcc", "from", "attendee", "organiser", "other"]
 
 
 @dataclass(frozen=True, slots=True)
+class TeamRecord:
+    external_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ColleagueRecord:
-    """A user or owner of the CRM, archived ones too."""
+    """A user or owner of the CRM, archived ones too. `teams`: all those that the CRM puts it in."""
 
     external_id: str
     name: str
     email: str
     active: bool
-    teams: tuple[str, ...] = ()
+    teams: tuple[TeamRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,13 @@ class StageRecord:
 
 @dataclass(frozen=True, slots=True)
 class RoleRecord:
-    """A role that the CRM offers; names that differ only in case, accents or punctuation are one."""
+    """A role that the CRM offers; names that differ only in case, accents or punctuation are one.
+
+    `ref`: what stays when it is renamed, the id of the label, option or field; "" when there is nothing like it.
+    """
 
     label: str
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class CompanyRecord:
 
 @dataclass(frozen=True, slots=True)
 class ContactRecord:
-    """`roles`: labels that the contact itself carries (HubSpot's buying role, Pipedrive's mapped field)."""
+    """`roles`: labels that the contact itself carries (HubSpot's buying role, Pipedrive's mapped field or labels)."""
 
     external_id: str
     name: str
@@ -84,7 +94,8 @@ class ContactRecord:
 
 @dataclass(frozen=True, slots=True)
 class DealContactRecord:
-    """`roles`: labels that the contact carries on this deal only (HubSpot's association labels)."""
+    """`roles`: labels that the contact carries on this deal only (HubSpot's association labels, the names of
+    Pipedrive's deal fields that hold this person)."""
 
     contact: str
     primary: bool = False
@@ -160,13 +171,15 @@ class ActivityRecord:
 class Batch:
     """What one page of a CRM delivers, in any mixture.
 
-    `other_activities`: ids of what is no call, e-mail, message or meeting (or not any more).
+    `other_activities`: ids of what is no call, e-mail, message or meeting (or not any more). `roles`: all that the CRM
+    offers, None when they were not read; `found_roles`: those that people were given in free text, which add to them.
     """
 
     colleagues: Sequence[ColleagueRecord] = field(default=())
     pipelines: Sequence[PipelineRecord] = field(default=())
     stages: Sequence[StageRecord] = field(default=())
-    roles: Sequence[RoleRecord] = field(default=())
+    roles: Sequence[RoleRecord] | None = None
+    found_roles: Sequence[RoleRecord] = field(default=())
     companies: Sequence[CompanyRecord] = field(default=())
     contacts: Sequence[ContactRecord] = field(default=())
     deals: Sequence[DealRecord] = field(default=())

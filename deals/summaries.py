@@ -54,7 +54,7 @@ WITH d AS MATERIALIZED (
     -- A meeting counts on the day on which it ends, one held on the day it took place; a call on its day, no attempt.
     SELECT DISTINCT ON (deal_id) deal_id, id, (u.until AT TIME ZONE %(zone)s)::date AS until_on
     FROM a CROSS JOIN LATERAL (
-        SELECT CASE WHEN a.state = 'held' THEN a.occurred_at ELSE COALESCE(a.ends_at, a.occurred_at) END AS until) u
+        SELECT CASE WHEN a.state = 'held' THEN a.occurred_at ELSE GREATEST(a.ends_at, a.occurred_at) END AS until) u
     WHERE NOT a.nobody_coming AND (a.kind = 'meeting' AND a.state IN ('planned', 'held', 'no_show')
           OR a.kind = 'call' AND a.state IN ('planned', 'held'))
     ORDER BY deal_id, u.until DESC, id DESC
@@ -79,9 +79,10 @@ WITH d AS MATERIALIZED (
 ), s AS (
     SELECT d.id, (d.created_at AT TIME ZONE %(zone)s)::date AS created_on,
         (d.reopened_at AT TIME ZONE %(zone)s)::date AS reopened_on,
-        (GREATEST(COALESCE(d.crm_stage_entered_at, d.stage_seen_at, d.created_at), d.reopened_at)
+        (GREATEST(COALESCE(d.crm_stage_entered_at, d.stage_seen_at), d.reopened_at, d.created_at)
             AT TIME ZONE %(zone)s)::date AS stage_entered_on,
-        COALESCE(d.crm_stage_entered_at, d.stage_seen_at, d.reopened_at) IS NOT NULL AS stage_known,
+        COALESCE(GREATEST(COALESCE(d.crm_stage_entered_at, d.stage_seen_at), d.reopened_at) >= d.created_at, false)
+            AS stage_known,
         last.occurred_at AS last_interaction_at, last.occurred_on AS last_interaction_on,
         last.id AS last_interaction_id,
         GREATEST((d.created_at AT TIME ZONE %(zone)s)::date, (d.reopened_at AT TIME ZONE %(zone)s)::date,
@@ -106,40 +107,38 @@ _COLUMNS = (
 for _name, _prefix in (("{columns}", ""), ("{values}", "s."), ("{stored}", "t.")):
     HISTORY = HISTORY.replace(_name, ", ".join(_prefix + column for column in _COLUMNS))
 
+# Who holds a role since when is remembered for each holder; the role is known since the earliest of today's holders.
 ROLES = """
-WITH held AS (
-    SELECT dc.deal_id, r.role, c.person_id
-    FROM deals_dealcontact dc
+WITH d AS MATERIALIZED (
+    SELECT d.id, d.roles, d.created_at, s.first_synced_at
+    FROM deals_deal d JOIN deals_source s ON s.organisation_id = %(org)s AND s.id = d.source_id
+    WHERE d.organisation_id = %(org)s AND d.id = ANY(%(deals)s)
+), held AS (
+    SELECT DISTINCT d.id AS deal_id, r.role, c.person_id,
+           -- Known since creation, should that move: when the deal is merged with an older one.
+           CASE WHEN d.first_synced_at IS NULL OR h.at < d.first_synced_at THEN d.created_at
+                ELSE COALESCE(h.at, GREATEST(%(now)s, d.created_at)) END AS since_at
+    FROM d JOIN deals_dealcontact dc ON dc.organisation_id = %(org)s AND dc.deal_id = d.id
     JOIN deals_contact c ON c.organisation_id = %(org)s AND c.id = dc.contact_id AND NOT c.deleted
     JOIN deals_person p ON p.organisation_id = %(org)s AND p.id = c.person_id
     CROSS JOIN LATERAL unnest(p.roles || dc.roles) r(role)
-    WHERE dc.organisation_id = %(org)s AND dc.deal_id = ANY(%(deals)s)
-), role AS MATERIALIZED (
-    SELECT h.deal_id, h.role, array_agg(DISTINCT h.person_id ORDER BY h.person_id) AS holders,
-           max(e.last_on) AS last_on,
-           (array_agg(e.last_activity_id ORDER BY e.last_on DESC NULLS LAST, e.last_activity_id DESC))[1] AS activity_id
+    CROSS JOIN LATERAL (SELECT (d.roles #>> ARRAY[r.role, 'held', c.person_id::text])::timestamptz AS at) h
+), role AS (
+    SELECT h.deal_id, h.role, jsonb_build_object(
+        'holders', jsonb_agg(h.person_id ORDER BY h.person_id), 'held', jsonb_object_agg(h.person_id, h.since_at),
+        'since', (min(h.since_at) AT TIME ZONE %(zone)s)::date,
+        'last_on', max(e.last_on),
+        'activity', (array_agg(e.last_activity_id ORDER BY e.last_on DESC NULLS LAST, e.last_activity_id DESC))[1]
+    ) AS facts
     FROM held h LEFT JOIN deals_dealperson e
          ON e.organisation_id = %(org)s AND e.deal_id = h.deal_id AND e.person_id = h.person_id
     GROUP BY h.deal_id, h.role
-), gone AS (
-    DELETE FROM deals_dealrole x WHERE x.organisation_id = %(org)s AND x.deal_id = ANY(%(deals)s)
-    AND NOT EXISTS (SELECT FROM role r WHERE r.deal_id = x.deal_id AND r.role = x.role)
+), s AS (
+    SELECT d.id, COALESCE(jsonb_object_agg(role.role, role.facts) FILTER (WHERE role.role IS NOT NULL), '{}') AS roles
+    FROM d LEFT JOIN role ON role.deal_id = d.id GROUP BY d.id
 )
-INSERT INTO deals_dealrole AS t
-    (organisation_id, deal_id, role, holders, held_since_at, held_since_on, last_on, last_activity_id)
-SELECT %(org)s, r.deal_id, r.role, r.holders, since.at, (since.at AT TIME ZONE %(zone)s)::date, r.last_on, r.activity_id
-FROM role r
-JOIN deals_deal d ON d.organisation_id = %(org)s AND d.id = r.deal_id
-JOIN deals_source s ON s.organisation_id = %(org)s AND s.id = d.source_id
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN s.first_synced_at IS NULL THEN d.created_at ELSE GREATEST(%(now)s, d.created_at) END AS at) since
-ON CONFLICT (organisation_id, deal_id, role) DO UPDATE SET holders = excluded.holders, last_on = excluded.last_on,
-    last_activity_id = excluded.last_activity_id,
-    -- A successor holds the role since it was seen, not since the predecessor did.
-    held_since_at = CASE WHEN t.holders && excluded.holders THEN t.held_since_at ELSE excluded.held_since_at END,
-    held_since_on = CASE WHEN t.holders && excluded.holders THEN t.held_since_on ELSE excluded.held_since_on END
-WHERE (t.holders, t.last_on, t.last_activity_id) IS DISTINCT FROM
-      (excluded.holders, excluded.last_on, excluded.last_activity_id)
+UPDATE deals_deal t SET roles = s.roles FROM s
+WHERE t.organisation_id = %(org)s AND t.id = s.id AND t.roles IS DISTINCT FROM s.roles
 """
 
 

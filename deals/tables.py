@@ -60,7 +60,7 @@ def _list(prefix: str, names: Iterable[str]) -> str:
 
 COLLEAGUE = Table(
     "deals_colleague",
-    {"external_id": "text", "name": "text", "email": "text", "active": "boolean", "teams": "text[]"},
+    {"external_id": "text", "name": "text", "email": "text", "active": "boolean"},
     guarded=False,
 )
 PIPELINE = Table(
@@ -81,7 +81,7 @@ STAGE = Table(
     keys={"pipeline_id": ("pipeline_ref", "deals_pipeline")},
     guarded=False,
 )
-ROLE = Table("deals_role", {"key": "text", "label": "text", "stale": "boolean"}, guarded=False)
+ROLE = Table("deals_role", {"key": "text", "label": "text", "refs": "text[]", "stale": "boolean"}, guarded=False)
 COMPANY = Table(
     "deals_company",
     {"external_id": "text", "name": "text", "updated_at": "timestamptz", "deleted": "boolean"},
@@ -92,6 +92,7 @@ CONTACT = Table(
         "external_id": "text",
         "name": "text",
         "job_title": "text",
+        "title_key": "text",
         "level": "smallint",
         "level_rule": "text",
         "emails": "text[]",
@@ -139,7 +140,7 @@ DEAL = Table(
         "alert_mask": "0",
     },
     also=f""",
-        stage_seen_at = CASE WHEN t.stage_ref <> excluded.stage_ref
+        stage_seen_at = CASE WHEN (t.stage_ref, t.pipeline_ref) <> (excluded.stage_ref, excluded.pipeline_ref)
                              THEN excluded.updated_at ELSE t.stage_seen_at END,
         reopened_at = CASE WHEN t.status <> 'open' AND excluded.status = 'open'
                            THEN excluded.updated_at ELSE t.reopened_at END,

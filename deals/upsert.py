@@ -13,12 +13,11 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from deals import people, summaries
+from deals import people, summaries, titles
 from deals.clock import Clock
 from deals.copy import load
-from deals.models import Source
-from deals.records import ActivityRecord, Batch, DealRecord
-from deals.seniority import explain
+from deals.models import Deal, Role, Source
+from deals.records import ActivityRecord, Batch, ColleagueRecord, DealRecord
 from deals.tables import ACTIVITY, COLLEAGUE, COMPANY, CONTACT, DEAL, PIPELINE, ROLE, STAGE
 
 
@@ -41,7 +40,9 @@ def latest(records: Iterable[Any]) -> list[Any]:
 def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
     """Write `batch`, rebuild what depends on it, and return the ids of the deals that it touches."""
     with connection.cursor() as cursor:
+        titles.keep_still(cursor, source.organisation_id)
         colleagues = _frame(cursor, source, batch)
+        regrouped = _teams(cursor, source, latest(batch.colleagues))
         companies = COMPANY.merge(
             cursor, source, [(r.external_id, r.name, r.updated_at, r.deleted) for r in latest(batch.companies)]
         )
@@ -59,7 +60,7 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         touched |= lost | _roles(cursor, source, batch) | _deals_touched(cursor, source, activities, contacts, persons)
         summaries.rebuild(source.organisation_id, touched, clock)
         people.forget(cursor, source, persons)
-    return touched
+    return touched | regrouped  # of these only the settings have changed
 
 
 def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
@@ -67,7 +68,7 @@ def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
     colleagues = COLLEAGUE.merge(
         cursor,
         source,
-        [(r.external_id, r.name, r.email.strip().lower(), r.active, r.teams) for r in latest(batch.colleagues)],
+        [(r.external_id, r.name, r.email.strip().lower(), r.active) for r in latest(batch.colleagues)],
     )
     _arrived(cursor, source, "deals_deal", "owner", "deals_colleague", colleagues)
     pipelines = PIPELINE.merge(
@@ -84,23 +85,101 @@ def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
     return colleagues
 
 
-def _roles(cursor: CursorWrapper, source: Source, batch: Batch) -> set[int]:
-    """The roles that the CRM offers, read whole; returns the deals on which one that came, went or changed is held."""
-    if not batch.roles:
+def _teams(cursor: CursorWrapper, source: Source, colleagues: Sequence[ColleagueRecord]) -> set[int]:
+    """In which of the CRM's teams these colleagues are, and no longer are; returns the open deals of those who moved.
+
+    A team that nobody is in is gone from the CRM: owners come in pages, so only this is true at every moment.
+    """
+    if not colleagues:
         return set()
-    labels = {role_key(r.label): r.label for r in batch.roles}
-    changed = ROLE.merge(cursor, source, [(key, label, False) for key, label in labels.items()])
+    scope: dict[str, Any] = {"org": source.organisation_id, "source": source.pk}
+    teams = {team.external_id: team.name for r in colleagues for team in r.teams}
+    load(cursor, "incoming_team", {"external_id": "text", "name": "text"}, list(teams.items()))
+    cursor.execute(
+        """
+        INSERT INTO deals_team AS t (organisation_id, source_id, external_id, name, stale)
+        SELECT %(org)s, %(source)s, external_id, name, false FROM incoming_team
+        ON CONFLICT (organisation_id, source_id, external_id) WHERE external_id <> '' DO UPDATE
+        SET name = excluded.name, stale = false WHERE (t.name, t.stale) IS DISTINCT FROM (excluded.name, false)
+        """,
+        scope,
+    )
+    load(
+        cursor,
+        "incoming_teammember",
+        {"colleague_ref": "text", "team_ref": "text"},
+        [(r.external_id, key) for r in colleagues for key in {team.external_id for team in r.teams}],
+    )
+    cursor.execute(
+        """
+        WITH c AS (
+            SELECT id, external_id FROM deals_colleague WHERE organisation_id = %(org)s AND source_id = %(source)s
+                   AND external_id = ANY(%(colleagues)s)
+        ), said AS (
+            SELECT c.id AS colleague_id, t.id AS team_id FROM incoming_teammember i
+            JOIN c ON c.external_id = i.colleague_ref
+            JOIN deals_team t ON t.organisation_id = %(org)s AND t.source_id = %(source)s AND t.external_id = i.team_ref
+        ), gone AS (
+            DELETE FROM deals_teammember m USING c, deals_team t WHERE m.organisation_id = %(org)s
+            AND m.colleague_id = c.id AND t.organisation_id = %(org)s AND t.id = m.team_id AND t.source_id = %(source)s
+            AND NOT EXISTS (SELECT FROM said s WHERE s.colleague_id = m.colleague_id AND s.team_id = m.team_id)
+            RETURNING m.colleague_id
+        ), written AS (
+            INSERT INTO deals_teammember (organisation_id, team_id, colleague_id)
+            SELECT %(org)s, team_id, colleague_id FROM said
+            ON CONFLICT (organisation_id, team_id, colleague_id) DO NOTHING RETURNING colleague_id
+        ) SELECT colleague_id FROM gone UNION SELECT colleague_id FROM written
+        """,
+        {**scope, "colleagues": [r.external_id for r in colleagues]},
+    )
+    moved = [row[0] for row in cursor.fetchall()]
+    if not moved:
+        return set()
+    cursor.execute(
+        """
+        UPDATE deals_team t SET stale = true WHERE t.organisation_id = %(org)s AND t.source_id = %(source)s
+        AND NOT t.stale AND NOT EXISTS (SELECT FROM deals_teammember m
+                                        WHERE m.organisation_id = %(org)s AND m.team_id = t.id)
+        """,
+        scope,
+    )
+    deals = Deal.objects.filter(organisation=source.organisation_id, owner__in=moved)
+    return set(deals.open().values_list("pk", flat=True))
+
+
+def _roles(cursor: CursorWrapper, source: Source, batch: Batch) -> set[int]:
+    """The roles that the CRM offers; returns the deals on which one that came, went or changed is held."""
+    found = {role_key(r.label): r.label for r in batch.found_roles}
+    if found:  # people spell them differently: the first label stays
+        known = Role.objects.filter(organisation=source.organisation_id, source=source, stale=False, key__in=found)
+        for key in known.values_list("key", flat=True):
+            del found[key]
+    labels = {role_key(r.label): r.label for r in batch.roles or ()}
+    refs: dict[str, set[str]] = {key: set() for key in {**found, **labels}}
+    for r in batch.roles or ():
+        refs[role_key(r.label)].update(filter(None, [r.ref]))
+    rows = [(key, label, sorted(refs[key]), False) for key, label in {**found, **labels}.items()]
+    changed = ROLE.merge(cursor, source, rows)
+    if batch.roles is None and not changed:
+        return set()
     cursor.execute(
         """
         WITH gone AS (
             UPDATE deals_role SET stale = true WHERE organisation_id = %(org)s AND source_id = %(source)s
-            AND NOT stale AND key <> ALL(%(keys)s) RETURNING key
+            AND NOT stale AND %(whole)s AND key <> ALL(%(keys)s) RETURNING key
         ), changed AS (
             SELECT key FROM deals_role WHERE organisation_id = %(org)s AND id = ANY(%(changed)s)
             UNION SELECT key FROM gone
-        ) SELECT deal_id FROM deals_dealrole WHERE organisation_id = %(org)s AND role IN (SELECT key FROM changed)
+        ) SELECT id FROM deals_deal WHERE organisation_id = %(org)s AND source_id = %(source)s
+          AND roles ?| ARRAY(SELECT key FROM changed)
         """,
-        {"org": source.organisation_id, "source": source.pk, "keys": list(labels), "changed": changed},
+        {
+            "org": source.organisation_id,
+            "source": source.pk,
+            "whole": batch.roles is not None,
+            "keys": list(labels),
+            "changed": changed,
+        },
     )
     return {row[0] for row in cursor.fetchall()}
 
@@ -125,9 +204,9 @@ def _arrived(cursor: CursorWrapper, source: Source, table: str, name: str, targe
 
 def _contacts(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
     rows = []
-    for r in latest(batch.contacts):
-        match = explain(r.job_title)
-        level = None if match.level is None else int(match.level)
+    records = latest(batch.contacts)
+    judged = titles.judge(cursor, source.organisation_id, {r.job_title for r in records}) if records else {}
+    for r in records:
         emails = sorted({address.strip().lower() for address in r.emails if address.strip()})
         roles = sorted({role_key(label) for label in r.roles if label.strip()})
         rows.append(
@@ -135,8 +214,7 @@ def _contacts(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
                 r.external_id,
                 r.name,
                 r.job_title,
-                level,
-                match.rule,
+                *judged[r.job_title],
                 emails,
                 r.company or "",
                 roles,

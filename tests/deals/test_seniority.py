@@ -71,6 +71,7 @@ PDG
 P.-D.G.
 P.D.G
 P-DG
+C. E. O.
 DG
 D.G.
 DG France
@@ -92,6 +93,7 @@ Co-gérante
 Gérant associé
 Chef d'entreprise
 Cheffe d’entreprise
+Chef d entreprise
 Sales Director & Co-Founder
 VP Sales and Co-Founder
 CEO and Deputy Chairman
@@ -142,6 +144,7 @@ DGA
 D.G.A.
 DGA Finances
 DG adjoint
+DG adj.
 Directeur Général Adjoint
 Directrice générale adjointe
 Directeur(trice) général(e) adjoint(e)
@@ -295,6 +298,7 @@ Chargée de mission auprès de la présidente
 Founder's Associate
 Founder’s Associate
 Founders Associate
+Founders' Associate
 Founder Associate
 Founding engineer
 Founding Engineer CTO
@@ -397,6 +401,7 @@ def test_a_title_without_letter_or_digit_is_unknown(title):
         ("EA to the CEO", "not an office:ea/pa to"),
         ("Head of the CEO's office", "not an office:office of"),
         ("Stagiaire auprès du DG", "not an office:intern"),
+        ("Founders' Associate", "not an office:founder's associate"),
         ("Chef de projet", "not an office:chef de projet"),
         ("Ingénieur CTO", "not an office:subject"),
         ("CEO's wife", "not an office:of ceo"),
