@@ -7,23 +7,22 @@ first part of one statement that compares their hits with the open alerts and wr
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
-from django.db.models import BigIntegerField, Expression, IntegerField, Value
-from django.db.models.expressions import RawSQL
+from django.db.models import Q
 from psycopg2.extensions import AsIs
 
 from accounts.models import Organisation
-from alerts import settings as alert_settings
+from alerts.rulebook import OFF, Judged, Rulebook, rulebook
 from alerts.rules import COUNT_SHIFT, CRITICAL_SHIFT, RULES
 from alerts.rules.base import Rule
-from alerts.settings import Rules
+from alerts.settings import Draft
 from deals import summaries
 from deals.clock import Clock
 from deals.models import Deal
@@ -54,90 +53,38 @@ class Verdict:
     on: date | None
     reason: str = ""
     limit: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)  # as in Alert.evidence, when they were asked for
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """A rule with its settings and one subject; `n` numbers its columns."""
-
-    n: int
-    rule: Rule
-    settings: dict[str, Any]
-    subject: str
-
-
-def _judged(rules: Rules, roles: frozenset[str]) -> list[_Judged]:
-    """What is judged: enabled rules, once per subject. A role that is gone from the CRM is silent."""
-    pairs = [
-        (rule, rules[rule.kind], subject)
-        for rule in RULES
-        if rules[rule.kind]["enabled"]
-        for subject in rule.subjects(rules[rule.kind])
-        if rule.kind != "key_role" or subject in roles
-    ]
-    return [_Judged(n, *pair) for n, pair in enumerate(pairs)]
-
-
-def _expression(limit: Expression | int) -> Expression:
-    return limit if isinstance(limit, Expression) else Value(limit, IntegerField())
-
-
-def _annotate(deals: DealQuerySet, judged: list[_Judged], clock: Clock) -> DealQuerySet:
-    """Dates, reasons and evidence of every judged rule on one queryset."""
-    for rule in dict.fromkeys(j.rule for j in judged):
-        deals = rule.join(deals, next(j.settings for j in judged if j.rule is rule))
-    columns: dict[str, Any] = {}
-    for j in judged:
-        columns[f"fires_{j.n}"] = j.rule.fires_on(j.settings, clock, j.subject)
-        if (reason := j.rule.unknown(j.settings, clock, j.subject)) is not None:
-            columns[f"unknown_{j.n}"] = reason
-        if (limit := j.rule.limit(j.settings)) is not None:
-            columns[f"limit_{j.n}"] = _expression(limit)
-        for name, fact in j.rule.evidence(j.settings, j.subject).items():
-            columns[f"fact_{j.n}_{name}"] = fact
-    return deals.annotate(**columns)
-
-
-def _reads(judged: list[_Judged]) -> list[str]:
-    """The columns that hits are made of."""
-    names = []
-    for j in judged:
-        names.append(f"fires_{j.n}")
-        if j.rule.limit(j.settings) is not None:
-            names.append(f"limit_{j.n}")
-        names += [f"fact_{j.n}_{name}" for name in j.rule.evidence(j.settings, j.subject)]
-    return names
-
-
-# What fires today. The facts are read once, into `verdict`; a deal that loses or gains an alert gets its mask anew.
+# The arrays beside the joins make the planner look the few rows up by key: it cannot know that few have changed.
+# What fires today. The deals are read once, into `verdict`; those that are closed, only when they still have alerts.
 HITS = """
-WITH scope AS MATERIALIZED ({scope}), verdict AS MATERIALIZED ({verdict}),
+WITH {calendar}verdict AS MATERIALIZED ({verdict}),
 hit(deal_id, kind, subject, bit, basis, fires_on, evidence) AS MATERIALIZED ({hits})
 """
 DIFFERENCE = (
     HITS
     + """
 , opened_before AS (
-    SELECT a.id, a.deal_id, a.kind, a.subject, a.holds_since, a.evidence, a.basis
-    FROM scope s JOIN alerts_alert a ON a.organisation_id = %(org)s AND a.deal_id = s.id AND a.resolved_at IS NULL
+    SELECT a.id, a.deal_id, a.kind, a.subject, a.holds_since, a.evidence, a.basis, v.gone, v.profile
+    FROM verdict v JOIN alerts_alert a ON a.organisation_id = %(org)s AND a.deal_id = v.id AND a.resolved_at IS NULL
 ), difference AS MATERIALIZED (
-    SELECT o.id, h.deal_id, h.kind, h.subject, h.fires_on, h.evidence, h.basis,
-           o.deal_id AS was_on
+    SELECT o.id, h.deal_id, h.kind, h.subject, h.fires_on, h.evidence, h.basis, o.deal_id AS was_on, o.gone, o.profile
     FROM hit h FULL JOIN opened_before o ON o.deal_id = h.deal_id AND o.kind = h.kind AND o.subject = h.subject
     WHERE (o.holds_since, o.evidence, o.basis) IS DISTINCT FROM (h.fires_on, h.evidence, h.basis)
 ), refreshed AS (
     UPDATE alerts_alert a SET holds_since = d.fires_on, evidence = d.evidence, basis = d.basis
-    FROM difference d WHERE a.organisation_id = %(org)s AND a.id = d.id AND d.deal_id IS NOT NULL RETURNING 1
+    FROM difference d WHERE a.organisation_id = %(org)s AND a.id = d.id AND d.deal_id IS NOT NULL
+    AND a.id = ANY(ARRAY(SELECT id FROM difference WHERE deal_id IS NOT NULL)) RETURNING 1
 ), resolved AS (
     UPDATE alerts_alert a SET resolved_at = %(now)s::timestamptz, reason = CASE
-        WHEN x.deleted THEN 'deleted' WHEN x.archived THEN 'archived'
-        WHEN x.status <> 'open' THEN x.status
-        WHEN a.kind <> ALL(%(enabled)s) THEN 'rule_off'
+        WHEN d.gone IS NOT NULL THEN d.gone
+        WHEN NOT %(bases)s::jsonb -> d.profile ? a.kind THEN 'rule_off'
         WHEN a.kind = 'key_role' AND a.subject <> ALL(%(roles)s) THEN 'role_deleted'
-        WHEN a.basis IS DISTINCT FROM %(bases)s::jsonb ->> a.kind THEN 'settings_changed'
+        WHEN a.basis IS DISTINCT FROM %(bases)s::jsonb -> d.profile ->> a.kind THEN 'settings_changed'
         ELSE 'fact_changed' END
-    FROM difference d JOIN deals_deal x ON x.organisation_id = %(org)s AND x.id = d.was_on
-    WHERE a.organisation_id = %(org)s AND a.id = d.id AND d.deal_id IS NULL RETURNING 1
+    FROM difference d WHERE a.organisation_id = %(org)s AND a.id = d.id AND d.deal_id IS NULL
+    AND a.id = ANY(ARRAY(SELECT id FROM difference WHERE deal_id IS NULL)) RETURNING 1
 ), opened AS (
     INSERT INTO alerts_alert (organisation_id, deal_id, kind, subject, holds_since, opened_at, evidence, basis, reason)
     SELECT %(org)s, deal_id, kind, subject, fires_on, %(now)s::timestamptz, evidence, basis, ''
@@ -149,58 +96,65 @@ DIFFERENCE = (
         FROM (SELECT DISTINCT COALESCE(deal_id, was_on) AS id FROM difference) c
         LEFT JOIN hit h ON h.deal_id = c.id GROUP BY c.id
     ) m WHERE d.organisation_id = %(org)s AND d.id = m.id AND d.alert_mask <> m.mask
+    AND d.id = ANY(ARRAY(SELECT COALESCE(deal_id, was_on) FROM difference))
 )
 SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM refreshed), (SELECT count(*) FROM resolved)
 """
 )
-
-
-def _hits(judged: list[_Judged]) -> tuple[str, dict[str, Any]]:
-    """One SELECT over the verdicts per rule and subject. (A lateral VALUES of them all takes twice as long.)"""
-    selects, params = [], {}
-    for j in judged:
-        facts = [f"'{name}', v.fact_{j.n}_{name}" for name in j.rule.evidence(j.settings, j.subject)]
-        if j.rule.limit(j.settings) is not None:
-            facts.append(f"'limit', v.limit_{j.n}")
-        elif j.subject:
-            facts.append(f"'limit', {int(j.settings['roles'][j.subject])}")
-        params[f"subject_{j.n}"] = j.subject
-        selects.append(
-            f"SELECT v.id, '{j.rule.kind}', %(subject_{j.n})s, {j.rule.bit}, '{alert_settings.basis(j.settings)}', "
-            f"v.fires_{j.n}, jsonb_build_object({', '.join(facts)}) FROM verdict v WHERE v.fires_{j.n} <= %(today)s"
-        )
-    return " UNION ALL ".join(selects or [NO_HIT]), params
-
-
 NO_HIT = "SELECT 0::bigint, '', '', 0, '', NULL::date, NULL::jsonb WHERE false"
+FROM = ' FROM "deals_deal"'
 
 
 @lru_cache(maxsize=256)
-def _build(organisation: int, day: Clock, key: str, template: str) -> tuple[str, dict[str, Any]]:
-    """The statement and its parameters for any deals: `{scope}` is still to be filled in, `now` to be given.
-
-    Building it costs more than evaluating one deal, so it is kept per organisation, day (its first moment) and
-    settings (`key`).
+def _build(book: Rulebook, template: str) -> tuple[str, dict[str, Any]]:
+    """The statement and its parameters for any deals: `{scope}`, where they come from, is still to be filled in, and
+    `now` to be given. Building it costs more than evaluating one deal, so it is kept.
     """
-    rules, roles = json.loads(key)
-    judged = _judged(rules, frozenset(roles))
-    in_scope = RawSQL("SELECT scope.id FROM scope", (), output_field=BigIntegerField())
-    deals = _annotate(Deal.objects.filter(OPEN, organisation=organisation, pk__in=in_scope), judged, day)
-    verdict, verdict_params = _named(deals.values("id", *_reads(judged)), "p")
-    hits, subjects = _hits(judged)
+    annotated = book.annotate(Deal.objects.order_by()).annotate(gone=book.gone(), profile=book.profile())
+    names = [name for name in annotated.query.annotations if not name.startswith("unknown_")]
+    select, params = _named(annotated.values("id", *names), "p")
+    columns, _from, _rest = select.partition(FROM)
+    hits, subjects = _hits(book)
     sql = template.format(
-        scope="{scope}", verdict=verdict, hits=hits, count_shift=COUNT_SHIFT, critical_shift=CRITICAL_SHIFT
+        calendar=book.day.with_clause,
+        verdict=f"{columns}{{scope}}",
+        hits=hits,
+        count_shift=COUNT_SHIFT,
+        critical_shift=CRITICAL_SHIFT,
     )
     return sql, {
-        **verdict_params,
+        **params,
         **subjects,
-        "org": organisation,
-        "today": day.today,
-        "enabled": [rule.kind for rule in RULES if rules[rule.kind]["enabled"]],
-        "roles": roles,
+        **book.day.sql_params(),
+        "org": book.organisation,
+        "today": book.day.today,
+        "roles": book.roles,
         "critical": [rule.bit for rule in RULES if rule.critical],
-        "bases": json.dumps({kind: alert_settings.basis(values) for kind, values in rules.items()}),
+        "bases": json.dumps(book.bases()),
     }
+
+
+def _hits(book: Rulebook) -> tuple[str, dict[str, Any]]:
+    """One SELECT over the verdicts per rule and subject. (A lateral VALUES of them all takes twice as long.)"""
+    selects, params = [], dict[str, Any]()
+    for j in book.judged:
+        facts = [f"'{name}', v.fact_{j.n}_{name}" for name in book.facts(j)]
+        if any(case is not None and j.rule.limit(case, j.subject) is not None for case in j.cases):
+            facts.append(f"'limit', v.limit_{j.n}")
+            if book.business:
+                facts.append("'business', true")
+        params[f"subject_{j.n}"] = j.subject
+        bases = [basis.get(j.rule.kind, OFF) for basis in book.bases()]
+        basis = f"'{bases[-1]}'"
+        if len(set(bases)) > 1:
+            basis = f"('{{{','.join(bases)}}}'::text[])[v.profile + 1]"
+            params[f"override_{j.n}"] = [*book.overrides(j), None]
+            facts.append(f"'override', (%(override_{j.n})s::text[])[v.profile + 1]")
+        selects.append(
+            f"SELECT v.id, '{j.rule.kind}', %(subject_{j.n})s, {j.rule.bit}, {basis}, v.fires_{j.n}, "
+            f"jsonb_build_object({', '.join(facts)}) FROM verdict v WHERE v.gone IS NULL AND v.fires_{j.n} <= %(today)s"
+        )
+    return " UNION ALL ".join(selects or [NO_HIT]), params
 
 
 def _named(rows: Any, prefix: str) -> tuple[str, dict[str, Any]]:
@@ -211,15 +165,22 @@ def _named(rows: Any, prefix: str) -> tuple[str, dict[str, Any]]:
 
 
 def statement(
-    organisation: Organisation, deals: DealQuerySet, clock: Clock, template: str = DIFFERENCE
+    organisation: Organisation,
+    deals: DealQuerySet,
+    clock: Clock,
+    template: str = DIFFERENCE,
+    draft: Draft | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """The SQL that `evaluate` runs, with its parameters. `template` may be HITS and a SELECT of one's own."""
-    configuration = alert_settings.current(organisation)
-    key = json.dumps([configuration.rules, sorted(alert_settings.live_roles(organisation))], sort_keys=True)
-    midnight = clock.now.astimezone(clock.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    sql, params = _build(organisation.pk, Clock(midnight, clock.zone), key, template)
-    scope, scope_params = _named(deals.order_by().values("id"), "s")
-    return sql.replace("{scope}", scope), {**params, **scope_params, "now": clock.now}
+    """The SQL that `evaluate` runs, with its parameters.
+
+    `template` may be HITS and a SELECT of one's own; `draft`: settings that are not saved, instead of those in force.
+    """
+    book = rulebook(organisation, clock, draft)
+    sql, params = _build(book, template)
+    concerned = deals.filter(OPEN | ~Q(alert_mask=0)).order_by().values("id")
+    scope, scope_params = _named(concerned, "s")
+    _columns, _from, where = scope.partition(FROM)
+    return sql.replace("{scope}", FROM + where), {**params, **scope_params, "now": clock.now}
 
 
 def evaluate(
@@ -234,7 +195,10 @@ def evaluate(
     planning would take longer than judging.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, organisation.pk])
+        # The verdicts of a large organisation stay in memory.
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, %s), set_config('work_mem', '64MB', true)", [_LOCK, organisation.pk]
+        )
         if roll and (rolled := summaries.roll(organisation.pk, clock)):
             deals = deals | Deal.objects.filter(organisation=organisation, pk__in=rolled).synced()
         sql, params = statement(organisation, deals, clock)
@@ -248,9 +212,16 @@ def evaluate(
 def _execute_prepared(cursor: CursorWrapper, sql: str, params: dict[str, Any]) -> None:
     """Only the deals and the moment are parameters; the rest is of the organisation, the day and the settings."""
     given = [name for name in params if name == "now" or SCOPE_PARAM.fullmatch(name)]
-    places = {name: AsIs(f"${n}") for n, name in enumerate(given, start=1)}
-    text = cursor.mogrify(sql, {**params, **places})
-    name = "evaluate_" + hashlib.md5(text, usedforsecurity=False).hexdigest()
+    constant = {name: value for name, value in params.items() if name not in given and name != "calendar"}
+    key = (sql, repr(constant), params.get("calendar"))
+    name, text = _prepared.get(key, ("", b""))
+    if not name:
+        places = {name: AsIs(f"${n}") for n, name in enumerate(given, start=1)}
+        text = cursor.mogrify(sql, {**params, **places})
+        name = "evaluate_" + hashlib.md5(text, usedforsecurity=False).hexdigest()
+        if len(_prepared) >= 256:
+            _prepared.clear()
+        _prepared[key] = name, text
     cursor.execute(
         "SET LOCAL plan_cache_mode = force_generic_plan; "
         "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = %s)",
@@ -261,24 +232,44 @@ def _execute_prepared(cursor: CursorWrapper, sql: str, params: dict[str, Any]) -
     cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(given))})", [params[name] for name in given])
 
 
+# Name and text of what was prepared, in whichever session: a hundred kilobytes with a calendar, so made once.
+_prepared: dict[tuple[str, str, str | None], tuple[str, bytes]] = {}
 SCOPE_PARAM = re.compile(r"s\d+")
 _LOCK = 0x5647  # "VG": evaluations, among the advisory locks of this database
 
 
-def verdicts(organisation: Organisation, deals: DealQuerySet, clock: Clock) -> Iterator[tuple[int, list[Verdict]]]:
-    """The three outcomes of every enabled rule on each open deal of `deals`, in one query."""
-    configuration = alert_settings.current(organisation)
-    judged = _judged(configuration.rules, frozenset(alert_settings.live_roles(organisation)))
-    names = [name for j in judged for name in (f"fires_{j.n}",)]
-    annotated = _annotate(deals.filter(OPEN), judged, clock)
-    names += [name for name in annotated.query.annotations if name.startswith(("unknown_", "limit_"))]
-    for row in annotated.values("pk", *names):
-        yield row["pk"], [_verdict(j, row, clock) for j in judged]
+def verdicts(
+    organisation: Organisation,
+    deals: DealQuerySet,
+    clock: Clock,
+    draft: Draft | None = None,
+    *,
+    facts: bool = False,
+) -> Iterator[tuple[int, list[Verdict]]]:
+    """The three outcomes of every enabled rule on each open deal of `deals`, in one query.
+
+    `draft`: settings that are not saved, instead of those in force. `facts`: with the facts of each, as evidence.
+    """
+    book = rulebook(organisation, clock, draft)
+    annotated = book.annotate(deals.filter(OPEN, book.watched))
+    wanted: tuple[str, ...] = ("fires_", "unknown_", "limit_")
+    if facts:
+        annotated, wanted = annotated.annotate(profile=book.profile()), (*wanted, "fact_", "profile")
+    names = [name for name in annotated.query.annotations if name.startswith(wanted)]
+    with book.day.counting():
+        rows = list(annotated.values("pk", *names))
+    for row in rows:
+        yield row["pk"], [_verdict(book, j, row, clock) for j in book.judged if row.get(f"unknown_{j.n}") != OFF]
 
 
-def _verdict(j: _Judged, row: dict[str, Any], clock: Clock) -> Verdict:
-    on, reason = row[f"fires_{j.n}"], row.get(f"unknown_{j.n}") or ""
-    limit = j.settings["roles"][j.subject] if j.subject else row.get(f"limit_{j.n}")
+def _verdict(book: Rulebook, j: Judged, row: dict[str, Any], clock: Clock) -> Verdict:
+    on, reason, limit = row[f"fires_{j.n}"], row.get(f"unknown_{j.n}") or "", row.get(f"limit_{j.n}")
+    facts: dict[str, Any] = {}
+    if "profile" in row:
+        facts = {name: row[f"fact_{j.n}_{name}"] for name in book.facts(j)}
+        facts["override"] = [*book.overrides(j), None][row["profile"]]
+        if limit is not None:
+            facts |= {"limit": limit, "business": book.business}
     if on is not None and on <= clock.today:
-        return Verdict(j.rule, j.subject, "fires", on, limit=limit)
-    return Verdict(j.rule, j.subject, "unknown" if reason else "clear", on, reason, limit)
+        return Verdict(j.rule, j.subject, "fires", on, limit=limit, facts=facts)
+    return Verdict(j.rule, j.subject, "unknown" if reason else "clear", on, reason, limit, facts)

@@ -1,5 +1,7 @@
 """Why: what was found, by which settings, and what has still to be looked at."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -13,11 +15,16 @@ class Configuration(TenantModel):
     """One saved version of an organisation's alert settings; the newest is in force, the others are its history.
 
     `rules`: {kind: {"enabled": bool, parameter: value, …}}, complete and valid (alerts.settings).
+    `overrides`: [{"name", "pipelines": [id], "teams": [id], "rules": {kind: {parameter: value}}}]; for a deal the
+    first that matches wins; what it does not say is as in `rules`. `pipelines`: ids of those watched, null for all.
     """
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="configurations", db_index=False)
     version = models.IntegerField()
     rules = models.JSONField()
+    overrides = models.JSONField(default=list, db_default=[])
+    pipelines = models.JSONField(null=True)
+    business_days = models.BooleanField(default=False, db_default=False)
     saved_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     saved_at = models.DateTimeField()
 
@@ -77,10 +84,55 @@ class Pending(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organisation", "deal"], name="pending_unique")]
 
 
+class Turn(TenantModel):
+    """Whose turn it is to evaluate what has changed: the worker's that holds the lock of the organisation's one row.
+
+    Before `rests_until` it is nobody's, so that the changes that come meanwhile are one evaluation; `rung`: the worker
+    will be rung then.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="turns", db_index=False)
+    rests_until = models.DateTimeField()
+    rung = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation"], name="turn_one")]
+
+
+class ParkedQuerySet(models.QuerySet["Parked"]):
+    def for_notice(self) -> "ParkedQuerySet":
+        """The ten parked for the longest, with what names them. What is bad about them may be unreadable here too."""
+        named = self.select_related("deal__company").only("parked_at", "deal__title", "deal__company__name")
+        return named.order_by("parked_at", "pk")[:10]
+
+
+class Parked(TenantModel):
+    """A deal that makes the evaluation fail: left out, so that the others are evaluated, and told to the admin.
+
+    It is tried again when it changes and by every run. `error`: what the database said last, for the operator.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="parked", db_index=False)
+    deal = TenantKey(Deal, related_name="+", db_index=False)
+    error = models.CharField(max_length=500)
+    attempts = models.IntegerField(default=1)
+    parked_at = models.DateTimeField()
+    tried_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["Parked"]] = models.Manager.from_queryset(ParkedQuerySet)()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "deal"], name="parked_unique")]
+
+    def __str__(self) -> str:
+        return f"deal {self.deal_id}: {self.error}"
+
+
 class Run(TenantModel):
     """An evaluation of all deals: daily (one per organisation and local date) or after a change of settings.
 
-    `position` is the last deal done, so that a run which was interrupted goes on from there.
+    `position` is the last deal done, so that a run which was interrupted goes on from there. The newest does the work
+    of those before it, which end with it.
     """
 
     class Cause(models.TextChoices):

@@ -23,7 +23,7 @@ from alerts import settings as alert_settings
 from config import embedded
 from deals import summaries
 from deals.clock import Clock
-from deals.models import Source
+from deals.models import Source, Team, TeamMember
 
 FIRST_ID = 1_000_000_000  # far above what the sequences give to rows of other organisations
 ROLES = {"champion": 12, "decision maker": 20}
@@ -54,8 +54,8 @@ def chance(number: str, seed: int) -> str:
 
 FRAME = f"""
 WITH colleague AS (
-    INSERT INTO deals_colleague (id, organisation_id, source_id, external_id, name, email, active, teams)
-    SELECT %(first)s + n, %(org)s, %(source)s, n, 'Colleague ' || n, n || '@vigie.example', true, '{{}}'
+    INSERT INTO deals_colleague (id, organisation_id, source_id, external_id, name, email, active)
+    SELECT %(first)s + n, %(org)s, %(source)s, n, 'Colleague ' || n, n || '@vigie.example', true
     FROM generate_series(1, 50) n
 ), pipeline AS (
     INSERT INTO deals_pipeline (id, organisation_id, source_id, external_id, name, position, deleted)
@@ -248,11 +248,26 @@ def _generate(organisation: Organisation, size: Size) -> None:
     _in_chunks(derive, size.deals, 5_000)
     with tenant(organisation):
         Source.objects.filter(pk=source.pk).update(first_synced_at=now)
-        rules = alert_settings.defaults()
-        rules["key_role"]["roles"] = dict(ROLES)
-        rules["stuck_in_stage"]["stages"] = {str(FIRST_ID + stage): 10 + stage for stage in (1, 2, 3)}
-        alert_settings.save(organisation, rules, None, Clock.of(organisation, now), based_on=0)
+        alert_settings.save(organisation, _settings(organisation), None, Clock.of(organisation, now), based_on=0)
     vacuum()
+
+
+def _settings(organisation: Organisation) -> dict[str, Any]:
+    """Every refinement at once: limits for stages, roles, overrides for teams and a pipeline, working days."""
+    rules = alert_settings.defaults()
+    rules["key_role"]["roles"] = dict(ROLES)
+    rules["stuck_in_stage"]["stages"] = {str(FIRST_ID + stage): 10 + stage for stage in (1, 2, 3)}
+    overrides = []
+    for number, name in enumerate(("North", "South")):
+        team = Team.objects.create(organisation=organisation, name=name)
+        first = FIRST_ID + 1 + number * 15
+        TeamMember.objects.bulk_create(
+            TeamMember(organisation=organisation, team=team, colleague_id=pk) for pk in range(first, first + 15)
+        )
+        said = {"no_activity": {"days": 15}, "stuck_in_stage": {"days": 20}, "power_map": {"level": 2}}
+        said |= {"single_contact": {"minimum": 3}, "key_role": {"roles": {"champion": 20}}}
+        overrides.append({"name": name, "pipelines": [FIRST_ID + 1], "teams": [team.pk], "rules": said})
+    return {"rules": rules, "overrides": overrides, "business_days": True}
 
 
 def _in_chunks(work: Callable[[dict[str, int]], None], count: int, length: int) -> None:

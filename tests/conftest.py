@@ -3,12 +3,14 @@
 It is logged in as the app role, as the product is. The test database is made by the owner (config/postgres/base.py).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.utils import translation
 
 # The same examples each time, however busy the machine: a test that fails must fail again.
 hypothesis.settings.register_profile(
@@ -29,3 +31,10 @@ def _static_files() -> None:
     """Pages name their files by hash, so the manifest must be there; `make test` keeps it up to date."""
     if not (settings.STATIC_ROOT / "staticfiles.json").exists():
         call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """A page that a test asked for leaves its reader's language behind in the thread."""
+    yield
+    translation.deactivate()

@@ -125,15 +125,20 @@ class World:
     def on_deal(self, *contacts: str, ref: str = "d", **fields: Any) -> None:
         self.deal(ref, contacts=tuple(DealContactRecord(c) for c in contacts), **fields)
 
-    def configure(self, **rules: Any) -> None:
-        """Save settings: `configure(no_activity={"days": 3})`; False switches a rule off."""
+    def configure(self, *, overrides: Any = None, **rules: Any) -> None:
+        """Save settings: `configure(no_activity={"days": 3})`; False switches a rule off.
+
+        `overrides`, `pipelines` and `business_days` as in a draft (alerts.settings).
+        """
         with tenant(self.organisation):
             current = alert_settings.current(self.organisation)
-            merged = {
-                kind: {**values, **({"enabled": False} if rules.get(kind) is False else rules.get(kind, {}))}
-                for kind, values in current.rules.items()
-            }
-            alert_settings.save(self.organisation, merged, None, self.clock, based_on=current.version)
+            draft = alert_settings.draft_of(current)
+            draft |= {name: rules.pop(name) for name in ("pipelines", "business_days") if name in rules}
+            if overrides is not None:
+                draft["overrides"] = overrides
+            for kind, said in rules.items():
+                draft["rules"][kind] |= {"enabled": False} if said is False else said
+            alert_settings.save(self.organisation, draft, None, self.clock, based_on=current.version)
 
     def evaluate(self) -> engine.Outcome:
         with tenant(self.organisation):

@@ -15,6 +15,27 @@ class AmountEmpty(Rule):
     action = _("Enter an amount, an estimate will do.")
     parameters = {"zero": Flag(_("Zero counts as empty"), default=True)}
 
+    meaning = """
+    Fires when the amount is missing or, while the option is on, zero: since it became empty, if that was seen; else
+    since the creation.
+    - Pipedrive tells zero for a missing amount, HubSpot nothing.
+    - A negative amount is not empty.
+    """
+    facts = {
+        "amount": "the amount: zero or none",
+        "created_on": "the day of the creation",
+        "emptied_at": "when it became empty, if that was seen",
+        "reopened_on": "the day of the last reopening, if any",
+    }
+    clear = "When there is an amount. It cannot fire by the passing of time."
+    false_alarms = """
+    - A free pilot, or a renewal at no cost: switch the option off (HubSpot), or the rule for that pipeline.
+    - The stage is too early for an estimate.
+    """
+    departures = """
+    - Zero is taken for empty, because Pipedrive writes zero when nobody has filled in anything.
+    """
+
     def fires_on(self, settings: Settings, clock: Clock, subject: str) -> Dated:
         zone = clock.zone.key
         missing = When(amount__isnull=True, then=not_before_life(LocalDate(F(self._since(settings)), zone)))
@@ -26,4 +47,9 @@ class AmountEmpty(Rule):
         return "amount_emptied_at" if settings["zero"] else "amount_missing_at"
 
     def evidence(self, settings: Settings, subject: str) -> dict[str, Dated]:
-        return {"amount": F("amount"), "created_on": F("created_on")}
+        return {
+            "amount": F("amount"),
+            "created_on": F("created_on"),
+            "emptied_at": F(self._since(settings)),
+            "reopened_on": F("reopened_on"),
+        }

@@ -10,7 +10,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from deals.clock import Clock
-from deals.querysets import DealQuerySet
 
 Settings = Mapping[str, Any]  # of one rule: {"enabled": bool, parameter: value}
 Dated = Expression | F
@@ -88,6 +87,14 @@ class Rule:
     action: ClassVar[str | Promise]
     parameters: ClassVar[Mapping[str, Parameter]] = {}
 
+    # What docs/rules.md says besides (`manage.py write_rules_page`): plain English, Markdown, not translated.
+    meaning: ClassVar[str]
+    facts: ClassVar[Mapping[str, str]]  # the names of `evidence`
+    clear: ClassVar[str]
+    reasons: ClassVar[Mapping[str, str]] = {}  # the codes of `unknown`
+    false_alarms: ClassVar[str]
+    departures: ClassVar[str] = ""
+
     def default_settings(self) -> dict[str, Any]:
         values = {name: {} if isinstance(p, PerStage | PerRole) else p.default for name, p in self.parameters.items()}
         return {"enabled": True, **values}
@@ -96,10 +103,6 @@ class Rule:
         """What the rule is judged for once each on a deal; the empty text is the deal itself."""
         return [""]
 
-    def join(self, deals: DealQuerySet, settings: Settings) -> DealQuerySet:
-        """Bring in what the rule needs beside the deal's own columns."""
-        return deals
-
     def fires_on(self, settings: Settings, clock: Clock, subject: str) -> Dated:
         raise NotImplementedError
 
@@ -107,7 +110,7 @@ class Rule:
         """A reason code where the rule cannot be judged, NULL elsewhere. None: it always can."""
         return None
 
-    def limit(self, settings: Settings) -> Any:
+    def limit(self, settings: Settings, subject: str) -> Any:
         """The value that the measured one is held against, as shown: a number, an expression, or None."""
         return settings.get("days")
 

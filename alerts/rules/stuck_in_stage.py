@@ -16,7 +16,32 @@ class StuckInStage(Rule):
     action = _("Find out what blocks the deal, then move it on or back.")
     parameters = {"days": days(12), "stages": PerStage(_("Limit for each stage"), of=days(12))}
 
-    def limit(self, settings: Settings) -> Any:
+    meaning = """
+    Fires when the days since the last entry into the current stage reach the limit: that of the stage, if an admin
+    has set one, else the rule's own.
+    - Entering the stage again restarts the days.
+    - A change of pipeline is an entry, a renamed stage is none. Reopening a deal is an entry, too.
+    - The entry is the one that the CRM tells (HubSpot: `hs_v2_date_entered_current_stage`, Pipedrive:
+      `stage_change_time`); else the change that Vigie saw between two synchronisations.
+    - Where neither tells, the deal has been in its stage since its creation, said as "at least".
+    - A limit for a stage that is gone matches nothing, and the admin is told.
+    """
+    facts = {
+        "entered_on": "the day of the last entry into the stage",
+        "exact": "whether that day is known; if not, it is the creation",
+        "stage": "the stage",
+        "reopened_on": "the day of the last reopening, if any",
+    }
+    clear = "Until the limit is reached; a change of stage begins anew."
+    false_alarms = """
+    - Some stages take long by nature (legal review, a pilot): give them a limit of their own.
+    - The deal moved on and nobody moved it in the CRM.
+    """
+    departures = """
+    - Leaving a stage and coming back counts as progress, as only the last entry matters.
+    """
+
+    def limit(self, settings: Settings, subject: str) -> Any:
         if not settings["stages"]:
             return settings["days"]
         return Case(
@@ -26,7 +51,12 @@ class StuckInStage(Rule):
         )
 
     def fires_on(self, settings: Settings, clock: Clock, subject: str) -> Dated:
-        return not_before_life(clock.add_days(F("stage_entered_on"), self.limit(settings)))
+        return not_before_life(clock.after(F("stage_entered_on"), self.limit(settings, subject)))
 
     def evidence(self, settings: Settings, subject: str) -> dict[str, Dated]:
-        return {"entered_on": F("stage_entered_on"), "exact": F("stage_known"), "stage": F("stage_id")}
+        return {
+            "entered_on": F("stage_entered_on"),
+            "exact": F("stage_known"),
+            "stage": F("stage_id"),
+            "reopened_on": F("reopened_on"),
+        }

@@ -10,10 +10,10 @@ from django.utils import timezone
 from accounts.models import Organisation
 from accounts.tenancy import UNWALLED, TenantModel, is_tenant_key, tenant
 from alerts import queue
-from alerts.models import Run
+from alerts.models import Parked, Run
 from crm_sync.models import Connection, StreamProgress, SyncRun
-from deals.models import Deal, Stage
-from deals.records import CompanyRecord, StageRecord
+from deals.models import Deal, Stage, TitleCorrection
+from deals.records import ColleagueRecord, CompanyRecord, StageRecord, TeamRecord
 from tests.world import World
 
 TABLES = [m for m in apps.get_models() if issubclass(m, TenantModel)]
@@ -27,6 +27,7 @@ def inhabited() -> World:
     w = World()
     w.configure(no_activity={"days": 3})
     w.write(companies=[CompanyRecord("c", "Customer", w.at(9))])
+    w.write(colleagues=[ColleagueRecord("me", "Moi", "me@vigie.example", True, (TeamRecord("1", "North"),))])
     w.contact("ana", "CEO", ("Champion",))
     w.on_deal("ana", company="c")
     w.activity("call", 4, "ana")
@@ -35,6 +36,8 @@ def inhabited() -> World:
     with w.inside():
         queue.mark(w.organisation, [w.stored().pk])
         mine = {"organisation": w.organisation}
+        TitleCorrection.objects.create(**mine, key="cso", title="CSO", level=1, corrected_at=w.clock.now)
+        Parked.objects.create(**mine, deal=w.stored(), error="x", parked_at=w.clock.now, tried_at=w.clock.now)
         Run.objects.create(**mine, cause=Run.Cause.DAILY, key="x", started_at=w.clock.now)
         link = Connection.objects.create(**mine, source=w.source, provider="hubspot", connected_at=w.clock.now)
         run = SyncRun.objects.create(

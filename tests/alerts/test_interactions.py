@@ -281,3 +281,14 @@ def test_a_call_is_placed_by_its_utc_time_on_the_organisations_local_day():
     w.deal(created_at=w.at(60))
     w.activity("call", None, at=datetime(2026, 11, 20, 11, 30, tzinfo=UTC))  # 00:30 on the 21st in Auckland
     assert w.stored().last_interaction_on.isoformat() == "2026-11-21"
+
+
+def test_a_person_is_a_colleague_by_any_address_whichever_contact_was_recorded():
+    w = World()
+    w.contact("private", emails=("lea@home.example",))
+    w.contact("work", emails=("lea@home.example", "me@vigie.example"))
+    w.deal(created_at=w.at(30))
+    w.activity("call", 3, "private")
+    assert w.alerts()["no_activity"] == w.day(20)
+    w.contact("work", emails=("lea@work.example",), updated_at=w.at(1))
+    assert "no_activity" not in w.alerts()

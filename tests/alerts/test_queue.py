@@ -1,17 +1,23 @@
-"""What has changed is evaluated, once a day everything, and nothing is lost on the way."""
+"""What has changed is evaluated: by one worker at a time, seldom when much changes, and nothing is lost on the way."""
 
 import threading
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
+from django.test.utils import CaptureQueriesContext
 
-from alerts import engine, queue, tasks
-from alerts.models import Alert, Pending, Run
+from accounts.tenancy import tenant
+from alerts import queue, tasks
+from alerts.models import Alert, Pending
+from config.celery import app
 from deals.clock import Clock
 from deals.models import Deal
-from tests.alerts.writing import held_back, write_together
+from tests.alerts.sessions import held, in_background, waiting
+from tests.alerts.writing import held_back, later, write_together
+from tests.processes import wait_for, worker
 from tests.world import World
 
 pytestmark = pytest.mark.django_db
@@ -93,47 +99,177 @@ def test_marks_survive_a_failure():
     assert judged(w) == set()
 
 
-def _waits_for_the_lock():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        return cursor.fetchone()[0] > 0
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_mark_that_comes_during_an_evaluation_stays():
     w = World()
     w.deal()
     mark(w, "d")
-    done = []
-
-    def work():
-        try:
-            done.append(evaluate_pending(w))
-        finally:
-            connection.close()
-
-    worker = threading.Thread(target=work)
-    with w.inside(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [engine._LOCK, w.organisation.pk])
-        worker.start()  # reads the mark, then waits to evaluate
-        end = time.monotonic() + 10
-        while not _waits_for_the_lock():
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        queue.mark(w.organisation, [w.stored().pk])
-    worker.join(10)
-    assert done == [1]
+    with held(w):
+        done = in_background(evaluate_pending, w)  # reads the mark, then waits to write
+        wait_for(waiting, 10)
+        mark(w, "d")  # does not wait
+    assert done.result(10) == 1
     assert marks(w) == {"d": 2}
     assert evaluate_pending(w) == 1
     assert marks(w) == {}
 
 
-# ---- Runs over everything
+# ---- In turn
 
 
-def start(w):
+def try_turn(w, after=0.0):
+    """(whether it was our turn, in how many seconds to ring), `after` seconds."""
+    clock = replace(w.clock, now=w.clock.now + timedelta(seconds=after))
     with w.inside():
-        return tasks.start_run(w.organisation, Run.Cause.DAILY, w.clock.today.isoformat(), w.clock)
+        attempt = queue.evaluate_in_turn(w.organisation, clock)
+    return attempt.taken, attempt.ring_at and (attempt.ring_at - queue.MARGIN - clock.now).total_seconds()
+
+
+def test_an_isolated_change_is_evaluated_at_once():
+    w = World()
+    w.deal()
+    for after in (0, 10, 20):
+        mark(w, "d")
+        assert try_turn(w, after) == (True, None)
+        assert marks(w) == {}
+
+
+@pytest.mark.parametrize(("changes", "pause"), [(1, 1), (10, 1), (11, 5)])
+def test_the_next_evaluation_waits_longer_when_much_has_changed(changes, pause):
+    w = World()
+    w.deal()
+    for _ in range(changes):
+        mark(w, "d")
+    assert try_turn(w) == (True, None)
+    mark(w, "d")
+    assert try_turn(w, pause - 0.25) == (False, 0.25)  # whoever comes first in the pause asks to be rung
+    assert try_turn(w, pause - 0.2) == (False, None)
+    assert marks(w) == {"d": 1}
+    assert try_turn(w, pause) == (True, None)
+    assert marks(w) == {}
+
+
+def test_there_is_no_pause_while_more_than_a_batch_waits(monkeypatch):
+    monkeypatch.setattr(queue, "BATCH", 2)
+    w = World()
+    for ref in ("d", "e", "f"):
+        w.deal(ref)
+    mark(w, "d", "e", "f")
+    assert [try_turn(w), try_turn(w)] == [(True, None), (True, None)]
+    assert marks(w) == {}
+
+
+def test_a_ring_for_nothing_begins_no_pause():
+    w = World()
+    w.deal()
+    assert try_turn(w) == (True, None)
+    mark(w, "d")
+    assert try_turn(w) == (True, None)
+    assert marks(w) == {}
+
+
+def test_a_pause_that_a_wrong_clock_has_written_is_no_pause():
+    w = World()
+    w.deal()
+    mark(w, "d")
+    with w.inside():
+        w.organisation.turns.update(rests_until=w.clock.now + timedelta(hours=1), rung=True)
+    assert try_turn(w) == (True, None)
+    assert marks(w) == {}
+
+
+def test_the_pause_is_of_one_organisation():
+    busy, quiet = World(), World()
+    for w in (busy, quiet):
+        w.deal()
+        mark(w, "d")
+    assert try_turn(busy) == (True, None)
+    assert try_turn(quiet) == (True, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_never_evaluate_the_same_deals():
+    w = World()
+    w.deal("d")
+    w.deal("e")
+    mark(w, "d")
+    with held(w):
+        done = in_background(try_turn, w)
+        wait_for(waiting, 10)
+        mark(w, "d", "e")
+        assert try_turn(w, 20) == (False, None)  # leaves the marks to the other, and does not wait
+    assert done.result(10) == (True, None)
+    assert marks(w) == {"d": 2, "e": 1}
+    assert try_turn(w, 21) == (True, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_task_evaluates_what_was_marked_while_its_turn_lasted(monkeypatch):
+    """A second ring that found the turn taken went away; the first one sees to its marks."""
+    w = now(World())
+    w.deal("d")
+    w.deal("e")
+    mark(w, "d")
+    rings = []
+    monkeypatch.setattr(tasks.evaluate_changed, "apply_async", lambda args, eta: rings.append((args, eta)))
+    with held(w):
+        done = in_background(tasks.evaluate_changed, w.organisation.pk)
+        wait_for(waiting, 10)
+        mark(w, "e")
+        tasks.evaluate_changed(w.organisation.pk)
+    done.result(10)
+    assert marks(w) == {"e": 1}
+    [(args, eta)] = rings
+    assert args == (w.organisation.pk,)
+    later(w, seconds=(eta - w.clock.now).total_seconds())
+    assert try_turn(w) == (True, None)
+    assert marks(w) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_that_ran_out_is_taken_over(monkeypatch):
+    monkeypatch.setattr(queue, "LEASE", 1)
+    w = World()
+    w.deal()
+    mark(w, "d")
+    silent = threading.Event()
+
+    def fall_silent():
+        with tenant(w.organisation):
+            queue.evaluate_in_turn(w.organisation, w.clock)
+            silent.set()
+            time.sleep(3)  # as a worker whose machine has stopped
+            Alert.objects.all().delete()  # it can no longer do anything
+
+    done = in_background(fall_silent)
+    assert silent.wait(10)
+    assert try_turn(w) == (False, None)
+    assert wait_for(lambda: try_turn(w)[0], 2.5)
+    assert marks(w) == {}
+    assert isinstance(done.exception(10), DatabaseError | InterfaceError)
+    assert judged(w) == {"d"}
+
+
+def test_one_change_costs_as_many_statements_as_many():
+    w = World()
+    refs = [f"d{n}" for n in range(queue.parking.FEW)]
+    for ref in refs:
+        w.deal(ref)
+    with w.inside():
+        queue.mark(w.organisation, [w.stored("d0").pk])
+        queue.evaluate_in_turn(w.organisation, w.clock)
+    counts = []
+    for some in (refs[:1], refs):
+        mark(w, *some)
+        later(w, minutes=1)
+        with w.inside(), CaptureQueriesContext(connection) as queries:
+            queue.evaluate_in_turn(w.organisation, w.clock)
+        counts.append(len(queries))
+    assert marks(w) == {}
+    assert counts[0] == counts[1] <= 12
+
+
+# ---- A real worker
 
 
 def now(w):
@@ -143,78 +279,73 @@ def now(w):
     return w
 
 
-def test_a_run_takes_every_deal_in_chunks_and_says_how_far_it_is(monkeypatch):
-    monkeypatch.setattr(tasks, "CHUNK", 2)
-    w = now(World())
-    for n in range(5):
-        w.deal(f"d{n}")
-    run = start(w)
-    assert (run.done, run.total, run.finished_at) == (0, 5, None)
-    tasks.evaluate_all(w.organisation.pk, run.pk)
+def change(w, ref, **fields):
+    """As the synchronisation does: a write and its mark in one transaction, then a ring."""
     with w.inside():
-        run.refresh_from_db()
-    assert (run.done, run.total) == (5, 5)
-    assert run.finished_at is not None
-    assert judged(w) == {f"d{n}" for n in range(5)}
+        deals = Deal.objects.filter(external_id=ref)
+        deals.update(**fields)
+        queue.mark(w.organisation, deals.values_list("pk", flat=True))
+    tasks.evaluate_changed.delay(w.organisation.pk)
 
 
-def test_an_interrupted_run_goes_on_from_where_it_stood():
+def evaluations(process):
+    return process.log.read_text().count("deals evaluated")
+
+
+@pytest.fixture
+def running(tmp_path, transactional_db):
+    app.control.purge()
+    process = worker(tmp_path)
+    with process.running():
+        wait_for(lambda: "ready." in process.log.read_text(), 30)
+        yield process
+    app.control.purge()
+
+
+def test_a_hundred_changes_in_five_seconds_are_three_evaluations_and_the_last_state_wins(running):
     w = now(World())
-    for n in range(3):
-        w.deal(f"d{n}")
-    run = start(w)
+    refs = [f"d{n}" for n in range(10)]
+    for ref in refs:
+        w.deal(ref)
+    begun = time.monotonic()
+    change(w, "d0", amount=1)
+    wait_for(lambda: not marks(w), 2)
+    assert time.monotonic() - begun < 1  # an isolated change is evaluated at once
+    time.sleep(queue.PAUSE.total_seconds())
+    before = evaluations(running)
+    begun = time.monotonic()
+    for n in range(99):
+        change(w, refs[n % 10], close_on=w.day(5))
+        time.sleep(max(0.0, begun + n * 0.05 - time.monotonic()))
+    change(w, "d3", close_on=w.day(-90))
+    assert time.monotonic() - begun < 6
+    wait_for(lambda: not marks(w), 10)
+    assert 1 <= evaluations(running) - before <= 3
     with w.inside():
-        Run.objects.update(position=w.stored("d0").pk, done=1)
-    tasks.evaluate_all(w.organisation.pk, run.pk)
-    assert judged(w) == {"d1", "d2"}
-    with w.inside():
-        run.refresh_from_db()
-    assert (run.done, run.total) == (3, 3)
+        passed = Alert.objects.filter(kind="close_date_passed", resolved_at=None)
+        assert set(passed.values_list("deal__external_id", flat=True)) == {*refs} - {"d3"}
 
 
-def test_a_finished_run_does_nothing_when_it_is_rung_again():
+def test_the_sweep_finds_what_a_lost_message_left(running):
     w = now(World())
-    run = start(w)
-    tasks.evaluate_all(w.organisation.pk, run.pk)
     w.deal()
-    tasks.evaluate_all(w.organisation.pk, run.pk)
+    with held(w):
+        mark(w, "d")
+        tasks.evaluate_changed.delay(w.organisation.pk)
+        wait_for(waiting, 10)
+        running.kill()  # in the middle of the evaluation
+    app.control.purge()
+    app.connection_for_write().default_channel.client.delete("unacked", "unacked_index")
+    assert marks(w) == {"d": 1}
     assert judged(w) == set()
+    running.start()
+    time.sleep(1)
+    assert marks(w) == {"d": 1}  # nobody has rung
 
+    def swept():
+        tasks.sweep.delay()  # as beat does
+        time.sleep(0.3)
+        return not marks(w)
 
-def test_the_daily_run_starts_once_per_organisation_and_local_date():
-    worlds = [World(zone=zone) for zone in ("Europe/Paris", "Pacific/Auckland", "America/Los_Angeles")]
-    before = datetime.now(UTC)
-    tasks.start_daily()
-    tasks.start_daily()
-    after = datetime.now(UTC)
-    for w in worlds:
-        with w.inside():
-            # A midnight that passes between the two calls starts a second day.
-            days = {Clock.of(w.organisation, moment).today.isoformat() for moment in (before, after)}
-            runs = list(Run.objects.values_list("cause", "key"))
-            assert runs
-            assert len(runs) == len(set(runs))
-            assert {key for _, key in runs} <= days
-
-
-def test_everything_marked_is_evaluated_by_the_task_until_none_is_left(monkeypatch):
-    monkeypatch.setattr(queue, "BATCH", 2)
-    w = now(World())
-    for n in range(5):
-        w.deal(f"d{n}")
-    mark(w, *(f"d{n}" for n in range(5)))
-    tasks.evaluate_changed(w.organisation.pk)
-    assert marks(w) == {}
-    assert judged(w) == {f"d{n}" for n in range(5)}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_sweep_finds_a_meeting_that_has_become_past() -> None:
-    w = now(World())
-    w.deal()
-    w.activity("meeting", -1)
-    with w.inside():
-        Deal.objects.update(roll_at=w.at(1))  # as if its time had come by the machine's clock
-    tasks.sweep()
-    with w.inside():
-        assert Pending.objects.filter(deal__external_id="d").exists()
+    wait_for(swept, 30)
+    assert judged(w) == {"d"}

@@ -118,3 +118,11 @@ def test_a_planned_meeting_becomes_past_by_time_alone():
         w.clock, today = later, w.clock
         assert ("no_meeting" in w.alerts()) is fires
         w.clock = today
+
+
+@pytest.mark.parametrize("state", ["planned", "no_show"])
+def test_a_meeting_that_ends_before_it_starts_ends_with_its_start(state):
+    w = World()
+    w.deal()
+    w.activity("meeting", 0, "ana", state=state, ends_at=w.at(4))
+    assert "no_meeting" not in w.alerts()

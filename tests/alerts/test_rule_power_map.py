@@ -126,4 +126,5 @@ def test_power_map_says_how_many_of_the_engaged_have_no_title():
         "engaged": 2,
         "untitled": 1,
         "limit": 10,
+        "reopened_on": None,
     }

@@ -45,7 +45,13 @@ def test_the_last_entry_into_the_stage(seen, entered, exact):
     with w.inside():
         evidence = w.stored().alerts.get(kind="stuck_in_stage").evidence
         stage = w.stored().stage_id
-    assert evidence == {"entered_on": w.day(entered).isoformat(), "exact": exact, "stage": stage, "limit": 12}
+    assert evidence == {
+        "entered_on": w.day(entered).isoformat(),
+        "exact": exact,
+        "stage": stage,
+        "reopened_on": None,
+        "limit": 12,
+    }
 
 
 def test_reopening_is_an_entry_into_the_stage():
@@ -87,4 +93,12 @@ def test_a_stage_that_arrives_after_the_deal_gets_its_limit():
         late = Stage.objects.get(external_id="s9").pk
     w.configure(stuck_in_stage={"days": 12, "stages": {str(late): 30}})
     assert w.stored().stage_id == late
+    assert "stuck_in_stage" not in w.alerts()
+
+
+def test_a_change_of_pipeline_is_an_entry_even_without_a_stage():
+    w = World()
+    w.write(pipelines=[PipelineRecord("q", "Renewals", 2)])
+    w.deal(stage=None, pipeline="p", created_at=w.at(40), stage_entered_at=None, updated_at=w.at(40))
+    w.deal(stage=None, pipeline="q", created_at=w.at(40), stage_entered_at=None, updated_at=w.at(11))
     assert "stuck_in_stage" not in w.alerts()
