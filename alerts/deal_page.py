@@ -1,7 +1,6 @@
 """What the deal page shows beside the timeline: alerts with their evidence, every other rule's outcome, the people."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from django.utils.translation import gettext as _
@@ -9,20 +8,23 @@ from django.utils.translation import gettext as _
 from accounts.models import Organisation
 from alerts import formats, wording
 from alerts.engine import verdicts
-from alerts.evidence import names_for, told
+from alerts.evidence import NEWEST, names_for
+from alerts.facts import Case, activities
 from alerts.models import Alert
 from alerts.rules import BY_KIND, RULES
-from alerts.timeline import ATTEMPT, Entry
+from alerts.titles import reason
 from deals.clock import Clock
 from deals.models import Deal, DealContact, DealPerson, Role
 
 HISTORY_SHOWN = 50
-REJECTED_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class ActiveAlert:
+    """`cited`: the ids of the activities that the sentence speaks of."""
+
     kind: str
+    subject: str
     icon: str
     critical: bool
     title: str
@@ -30,6 +32,7 @@ class ActiveAlert:
     action: str
     facts: list[tuple[str, str]]
     rejected: list[str]
+    cited: list[int]
 
     @property
     def severity(self) -> str:
@@ -38,11 +41,12 @@ class ActiveAlert:
 
 @dataclass(frozen=True)
 class Judged:
-    """A rule that does not fire, with its margin or the reason why it could not be judged."""
+    """A rule that does not fire, with its margin or the reason why it could not be judged, and the facts behind it."""
 
     icon: str
     title: str
     text: str
+    facts: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Member:
     job_title: str
     level: int | None
     level_name: str
+    level_why: str
     roles: str
     last_on: date | None
     last: str
@@ -76,25 +81,28 @@ class DealAlerts:
     past: list[PastAlert]
 
 
-def deal_alerts(organisation: Organisation, deal: Deal, entries: Sequence[Entry], clock: Clock) -> DealAlerts:
-    """What every rule says of the deal; `entries` of its timeline tell what was rejected."""
+def deal_alerts(organisation: Organisation, deal: Deal, clock: Clock) -> DealAlerts:
+    """What every rule says of the deal."""
     alerts = list(
         Alert.objects.filter(organisation=organisation, deal=deal).order_by("-resolved_at", "-pk")[: HISTORY_SHOWN * 2]
     )
-    judged = [each for _pk, found in verdicts(organisation, Deal.objects.filter(pk=deal.pk), clock) for each in found]
-    subjects = {each.subject for each in judged} - {""}
-    names = names_for(organisation, alerts, roles=subjects)
     order = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
     active = sorted((a for a in alerts if a.resolved_at is None), key=lambda alert: (order[alert.kind], alert.subject))
+    firing = [Case.of(alert, deal) for alert in active]
+    found = verdicts(organisation, Deal.objects.filter(pk=deal.pk), clock, facts=True)
+    judged = [(each, Case.judged(each, deal)) for _pk, of_deal in found for each in of_deal if each.outcome != "fires"]
+    # Of alerts that are over, only the role is named.
+    over = [replace(Case.of(alert, deal), facts={}) for alert in alerts if alert.resolved_at and alert.subject]
+    names = names_for(organisation, [*firing, *(case for _verdict, case in judged), *over], clock)
     clear, unknown = [], []
-    for each in judged:
-        title = wording.title(each.rule.kind, each.subject, names)
+    for each, case in judged:
+        title, facts = wording.title(case.kind, case.subject, names), wording.sentence(case, names, clock)
         if each.outcome == "clear":
-            clear.append(Judged(each.rule.icon, title, wording.margin(each.rule.kind, each.on, deal, clock)))
-        elif each.outcome == "unknown":
-            unknown.append(Judged(each.rule.icon, title, wording.unknown(each.reason)))
+            clear.append(Judged(each.rule.icon, title, wording.margin(case, clock), facts))
+        else:
+            unknown.append(Judged(each.rule.icon, title, wording.unknown(each.reason), facts))
     return DealAlerts(
-        active=[_active(alert, deal, names, entries, clock) for alert in active],
+        active=[_active(alert, case, names, clock) for alert, case in zip(active, firing, strict=True)],
         clear=clear,
         unknown=unknown,
         past=[
@@ -111,43 +119,29 @@ def deal_alerts(organisation: Organisation, deal: Deal, entries: Sequence[Entry]
     )
 
 
-def _active(alert: Alert, deal: Deal, names: wording.Names, entries: Sequence[Entry], clock: Clock) -> ActiveAlert:
+def _active(alert: Alert, case: Case, names: wording.Names, clock: Clock) -> ActiveAlert:
     rule = BY_KIND[alert.kind]
-    after = deal.last_interaction_at or deal.created_at
-    attempts = sum(entry.icon == ATTEMPT for entry in entries if entry.at > after)
     return ActiveAlert(
         kind=alert.kind,
+        subject=alert.subject,
         icon=rule.icon,
         critical=rule.critical,
         title=wording.title(alert.kind, alert.subject, names),
-        sentence=wording.sentence(alert, deal, names, clock, attempts),
+        sentence=wording.sentence(case, names, clock),
         action=str(rule.action),
-        facts=wording.measures(alert, deal, clock),
-        rejected=_rejected(alert, deal, entries, clock)[:REJECTED_SHOWN],
+        facts=wording.measures(alert, case, names, clock),
+        rejected=wording.rejections(case, names, clock, NEWEST),
+        cited=sorted(activities([case])),
     )
 
 
-def _rejected(alert: Alert, deal: Deal, entries: Sequence[Entry], clock: Clock) -> list[str]:
-    """Facts that look as if they spoke against the alert, and why they do not: the newest ones."""
-    match alert.kind:
-        case "no_activity":  # what came after the last interaction, and was none
-            after = deal.last_interaction_at or deal.created_at
-            return [_told(e, e.rejected, clock) for e in entries if e.rejected and after < e.at <= clock.now]
-        case "key_role" | "power_map" | "single_contact":  # who was there without being engaged
-            return [_told(e, "; ".join(e.left_out), clock) for e in entries if e.left_out and not e.ahead]
-    return []
-
-
-def _told(entry: Entry, why: str, clock: Clock) -> str:
-    on = formats.day(entry.at.astimezone(clock.zone).date(), clock.today)
-    return _("%(what)s on %(day)s: %(why)s") % {"what": entry.title, "day": on, "why": why}
-
-
 def deal_members(organisation: Organisation, deal: Deal) -> list[Member]:
-    """Contacts of the deal and whoever was engaged on it, highest level first. Four statements."""
+    """Contacts of the deal and whoever was engaged on it, highest level first. Three statements."""
     engaged = {
         row.person_id: row
-        for row in DealPerson.objects.filter(organisation=organisation, deal=deal).select_related("person")
+        for row in DealPerson.objects.filter(organisation=organisation, deal=deal).select_related(
+            "person", "last_activity"
+        )
     }
     contacts = (
         DealContact.objects.filter(organisation=organisation, deal=deal, contact__deleted=False)
@@ -162,20 +156,19 @@ def deal_members(organisation: Organisation, deal: Deal) -> list[Member]:
             people[link.contact.person.pk] = link.contact.person
             roles.setdefault(link.contact.person.pk, set()).update(link.roles, link.contact.person.roles)
     labels = dict(Role.objects.filter(organisation=organisation).values_list("key", "label"))
-    what = told(organisation, [row.last_activity_id for row in engaged.values() if row.last_activity_id])
     members = []
     for pk, person in people.items():
         row = engaged.get(pk)
-        kind = what.get(row.last_activity_id or 0) if row else None
         members.append(
             Member(
                 name=person.name,
                 job_title=person.job_title,
                 level=person.level,
                 level_name=wording.level(person.level) if person.level is not None else "",
+                level_why=reason(person.level_rule) if person.job_title else "",
                 roles=formats.join(sorted(labels.get(key, key) for key in roles.get(pk, ()))),
                 last_on=row.last_on if row else None,
-                last=wording.activity(wording.Told(kind.kind)) if kind else "",
+                last=wording.activity(wording.Told(row.last_activity.kind)) if row and row.last_activity else "",
                 of_deal=pk in roles,
             )
         )

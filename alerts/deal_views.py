@@ -29,9 +29,10 @@ def deal_page(request: MemberRequest, pk: int) -> HttpResponse:
         "is_open": deal.status == Deal.Status.OPEN and not deal.archived and not deal.deleted,
         "overdue": deal.close_on is not None and deal.close_on < clock.today,
         "link": _link(deal),
-        "alerts": deal_alerts(organisation, deal, entries, clock),
+        "alerts": deal_alerts(organisation, deal, clock),
         "members": deal_members(organisation, deal),
         "entries": entries,
+        "shown": {entry.activity for entry in entries},
         "more": more and not every,
     }
     return render(request, "alerts/deal.html", context)

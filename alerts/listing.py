@@ -6,23 +6,24 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, Count, Exists, OuterRef, Subquery, When
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Organisation
 from alerts import formats, wording
-from alerts.deal_query import PAGE_SIZE, SORTS, DealQuery, has_any
+from alerts import settings as alert_settings
+from alerts.deal_query import PAGE_SIZE, SORTS, DealQuery
 from alerts.evidence import names_for
 from alerts.facets import Chip, Facet, Tab, alert_facet, count_alerts, group_deals, owner_facet, stage_facet, tabs_of
+from alerts.facts import Case
 from alerts.models import Alert, Pending, Run
 from alerts.rules import BY_KIND, RULES
 from deals.clock import Clock
-from deals.models import Deal, DealActivity
+from deals.models import Deal
 from deals.querysets import DealQuerySet
 
-ICONS_SHOWN = 5
+ICONS_SHOWN, REJECTED_SHOWN = 5, 1
 ZERO = Decimal(0)
 
 
@@ -52,6 +53,7 @@ class ShownAlert:
     sentence: str
     since: str
     action: str
+    rejected: list[str]
 
     @property
     def severity(self) -> str:
@@ -168,7 +170,7 @@ class DealList:
 
 def deal_list(organisation: Organisation, email: str, query: DealQuery, clock: Clock) -> DealList:
     """The answer to `query` for the reader with that e-mail address."""
-    deals: DealQuerySet = organisation.deals.open()
+    deals = alert_settings.open_deals(organisation)
     counts = count_alerts(deals, query, email)
     groups = group_deals(deals, query, email)
     facets = [alert_facet(query, counts), owner_facet(query, groups["owner"]), stage_facet(query, groups["stage"])]
@@ -203,21 +205,11 @@ def deal_list(organisation: Organisation, email: str, query: DealQuery, clock: C
 
 def _add_rows(found: DealList, organisation: Organisation, deals: DealQuerySet, email: str, clock: Clock) -> None:
     runs = Run.objects.filter(organisation=organisation, finished_at__isnull=False).order_by("-finished_at")
-    attempts = (
-        DealActivity.objects.filter(organisation=organisation, deal=OuterRef("pk"), activity__state="attempt")
-        .filter(occurred_at__gt=Coalesce(OuterRef("last_interaction_at"), OuterRef("created_at")))
-        .filter(occurred_at__lte=clock.now, activity__deleted=False)
-        .order_by()
-        .values("deal")
-        .annotate(n=Count("pk"))
-        .values("n")
-    )
     start = (found.query.page - 1) * PAGE_SIZE
     # The fifty rows are chosen first: what follows is asked for them alone.
     chosen = found.query.ordered(deals.filter(found.query.matching(email))).values("pk")[start : start + PAGE_SIZE]
     page = list(
         found.query.ordered(deals.filter(pk__in=chosen).for_list()).annotate(
-            attempts=Case(When(has_any(1 << BY_KIND["no_activity"].bit), then=Subquery(attempts)), default=None),
             evaluated_at=Subquery(runs.values("finished_at")[:1]),
             pending=Exists(Pending.objects.filter(organisation=organisation)),
         )
@@ -228,25 +220,26 @@ def _add_rows(found: DealList, organisation: Organisation, deals: DealQuerySet, 
 
 
 def shown_alerts(organisation: Organisation, deals: Sequence[Deal], clock: Clock) -> dict[int, list[ShownAlert]]:
-    """The open alerts of some deals, critical ones first, in sentences. Three statements."""
+    """The open alerts of some deals, critical ones first, in sentences. Two statements."""
     by_pk = {deal.pk: deal for deal in deals}
     alerts = list(Alert.objects.filter(organisation=organisation, deal__in=by_pk, resolved_at=None))
     order = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
     alerts.sort(key=lambda alert: (order[alert.kind], alert.subject))
-    names = names_for(organisation, alerts)
+    cases = [Case.of(alert, by_pk[alert.deal_id]) for alert in alerts]
+    names = names_for(organisation, cases, clock)
     found: dict[int, list[ShownAlert]] = {}
-    for alert in alerts:
-        deal, rule = by_pk[alert.deal_id], BY_KIND[alert.kind]
-        attempts = (getattr(deal, "attempts", 0) or 0) if alert.kind == "no_activity" else 0
-        found.setdefault(deal.pk, []).append(
+    for case in cases:
+        rule = BY_KIND[case.kind]
+        found.setdefault(case.deal.pk, []).append(
             ShownAlert(
-                kind=alert.kind,
+                kind=case.kind,
                 icon=rule.icon,
                 critical=rule.critical,
-                title=wording.title(alert.kind, alert.subject, names),
-                sentence=wording.sentence(alert, deal, names, clock, attempts),
-                since=wording.since(alert, clock),
+                title=wording.title(case.kind, case.subject, names),
+                sentence=wording.sentence(case, names, clock),
+                since=wording.since(case, clock),
                 action=str(rule.action),
+                rejected=wording.rejections(case, names, clock, REJECTED_SHOWN),
             )
         )
     return found

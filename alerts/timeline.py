@@ -10,7 +10,7 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 
 from alerts import formats
-from alerts.wording import Told, activity
+from alerts.wording import Told, activity, capitalised, some, why_not
 from deals.clock import Clock
 from deals.models import Activity, Colleague, Deal, DealActivity, FieldChange, Participant, Stage
 
@@ -22,7 +22,7 @@ ICONS = {"call": "phone", "email": "mail", "message": "message-square", "meeting
 class Entry:
     """`counts`: it is an interaction; `rejected` says why it is none; `left_out` who did not take part, and why.
 
-    `ahead`: it has not happened yet.
+    `ahead`: it has not happened yet. `activity`: its id, where it is one.
     """
 
     at: datetime
@@ -33,6 +33,7 @@ class Entry:
     left_out: tuple[str, ...] = ()
     counts: bool = False
     ahead: bool = False
+    activity: int | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -76,46 +77,38 @@ def _activity(item: Activity, at: datetime, clock: Clock) -> Entry:
     left_out = _left_out(external)
     if happened and not engaged:
         left_out.append(_("counts as an interaction, but engages nobody"))
-    title = activity(told)
     return Entry(
         at=at,
         icon=ATTEMPT if item.state == "attempt" else ICONS.get(item.kind, "circle-dashed"),
-        title=title[:1].upper() + title[1:],
+        title=capitalised(activity(told)),
         detail=item.subject[:300],
-        rejected=_rejection(item, ahead),
+        rejected=why_not(_rejection(item, ahead)),
         left_out=tuple(left_out),
         counts=happened,
         ahead=ahead,
+        activity=item.pk,
     )
 
 
 def _rejection(item: Activity, ahead: bool) -> str:
-    """Why an activity is no interaction; empty when it is one."""
-    if item.state in ("held", "planned"):
-        if item.internal:
-            return _("colleagues only, not counted")
-        if ahead:
-            return _("planned, lies ahead")
-        return "" if item.state == "held" else _("planned, never marked as done, not counted")
-    return {
-        "attempt": _("not answered, not counted"),
-        "cancelled": _("cancelled, not counted"),
-        "no_show": _("nobody came, not counted"),
-        "rescheduled": _("rescheduled, not counted"),
-        "draft": _("never sent, not counted"),
-        "bounced": _("not delivered, not counted"),
-    }.get(item.state, "")
+    """Why an activity is no interaction, as a code of `why_not`; empty when it is one."""
+    if item.state not in ("held", "planned"):
+        return item.state
+    if item.internal:
+        return "internal"
+    if ahead:
+        return "future"
+    return "" if item.state == "held" else "never_done"
 
 
 def _left_out(parts: list[Participant]) -> list[str]:
     copied = _unique(_name(part) for part in parts if part.part in ("cc", "bcc"))
     declined = _unique(_name(part) for part in parts if part.declined)
-    notes = []
-    if copied:
-        notes.append(_("%(people)s: in copy only") % {"people": formats.join(list(copied))})
-    if declined:
-        notes.append(_("%(people)s: declined") % {"people": formats.join(list(declined))})
-    return notes
+    return [
+        capitalised(why_not(code, some(people)))
+        for code, people in (("copied", copied), ("declined", declined))
+        if people
+    ]
 
 
 def _changes(deal: Deal, changes: list[FieldChange], clock: Clock) -> list[Entry]:

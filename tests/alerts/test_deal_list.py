@@ -13,7 +13,15 @@ from django.utils import translation
 from alerts.facets import Facet
 from alerts.formats import money
 from alerts.listing import DealList
-from deals.records import ColleagueRecord, CompanyRecord, ParticipantRecord, RoleRecord
+from deals.models import Pipeline
+from deals.records import (
+    ColleagueRecord,
+    CompanyRecord,
+    ParticipantRecord,
+    PipelineRecord,
+    RoleRecord,
+    StageRecord,
+)
 from tests.pages import log_in, world_now
 from tests.world import World
 
@@ -274,3 +282,14 @@ def test_nothing_connected_says_what_to_do() -> None:
     assert "Connect your CRM to see your deals" in log_in(world).get("/").content.decode()
     rep = log_in(world, role="rep", email="bob@vigie.example").get("/").content.decode()
     assert "An admin of your organisation has to connect your CRM first." in rep
+
+
+def test_the_list_leaves_out_pipelines_that_are_not_watched(world: World) -> None:
+    world.write(pipelines=[PipelineRecord("q", "Renewals", 2)], stages=[StageRecord("q1", "q", "Talk", 1)])
+    world.deal("other", title="Elsewhere", pipeline="q", stage="q1")
+    client = log_in(world)
+    assert "Elsewhere" in client.get("/deals/").content.decode()
+    with world.inside():
+        watched = [Pipeline.objects.get(external_id="p").pk]
+    world.configure(pipelines=watched)
+    assert "Elsewhere" not in client.get("/deals/").content.decode()

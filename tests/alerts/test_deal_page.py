@@ -75,8 +75,8 @@ def test_the_timeline_says_who_took_part_and_why_something_did_not_count(world: 
     world.activity("email", 2)
     text = page(world)
     for sentence in (
-        "E-mail to Zoe Email Yan: in copy only",
-        "Meeting with Zoe Meeting Yan: declined",
+        "E-mail to Zoe Email Yan in copy only",
+        "Meeting with Zoe Meeting Yan declined",
         "cancelled, not counted",
         "nobody came, not counted",
         "Call with Zoe Call not answered, not counted",
@@ -194,6 +194,40 @@ def test_statements_do_not_grow_with_the_history(world: World) -> None:
     assert len(many) <= len(few)
 
 
+def test_as_many_statements_for_one_alert_as_for_three(world: World) -> None:
+    world.contact("zoe", "Buyer")
+    for ref in ("one", "three"):
+        world.on_deal("zoe", ref=ref, created_at=world.at(30), stage_entered_at=world.at(1))
+        world.activity("email", 14, "zoe", deal=ref)
+        world.activity("call", 2, "zoe", deal=ref, state="attempt")
+    world.activity("meeting", -3, "zoe", deal="one", state="planned")
+    world.on_deal(
+        "zoe", ref="three", created_at=world.at(30), updated_at=world.at(0), amount=None, close_on=world.day(1)
+    )
+    world.evaluate()
+    client = log_in(world)
+
+    def statements(ref: str) -> tuple[int, int]:
+        with CaptureQueriesContext(connection) as captured:
+            answer = client.get(f"/deals/{world.stored(ref).pk}/")
+        return len(answer.context["alerts"].active), len(captured)
+
+    statements("one")
+    (one, first), (three, second) = statements("one"), statements("three")
+    assert (one, first) == (1, second)
+    assert three > 3
+
+
+def test_an_alert_leads_to_the_interaction_that_it_cites(world: World) -> None:
+    world.contact("zoe")
+    world.on_deal("zoe", created_at=world.at(60), stage_entered_at=world.at(1))
+    world.activity("call", 14, "zoe")
+    world.evaluate()
+    html = log_in(world).get(f"/deals/{world.stored().pk}/").content.decode()
+    [anchor] = set(re.findall(r'href="#(activity-\d+)"', html))
+    assert html.count(f'id="{anchor}"') == 1
+
+
 def test_a_long_history_is_shown_in_two_steps(world: World) -> None:
     world.deal(created_at=world.at(90))
     for days in range(50):
@@ -211,5 +245,7 @@ def test_an_alert_tells_which_facts_were_rejected_and_why(world: World) -> None:
     world.activity("call", 3, ParticipantRecord("other", contact="zoe"), state="attempt")
     world.evaluate()
     text = page(world)
-    assert re.search(r"1 unanswered call since\. Call with Zoe on [^:]+: not answered, not counted", text)
-    assert re.search(r"No decision maker engaged .*E-mail to Zoe on [^:]+: Boss: in copy only", text)
+    assert re.search(
+        r"1 unanswered call since\. Show it in the timeline Call with Zoe on [^:]+: not answered, not counted", text
+    )
+    assert re.search(r"No decision maker engaged .*E-mail to Zoe on [^:]+: Boss in copy only", text)
