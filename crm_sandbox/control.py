@@ -10,6 +10,8 @@
     POST   /control/{crm}/activities            logs or plans a call, meeting, email or message; answers {"id", "type"}
     POST   /control/{crm}/activities/{id}       changes one: its own field or property names
     DELETE /control/{crm}/activities/{id}
+    POST   /control/{crm}/account               changes lists of the account by their names in "fixed" (see raw):
+                                                 {"personFields": […]}, {"labels": {"deals/contacts": […]}}
     GET    /control/{crm}/raw                   everything held, deleted and archived objects too
 
 Every change takes "at" (ISO 8601 with a zone; default: the machine's time) as the time of the change.
@@ -81,6 +83,8 @@ class Control:
                 return answer(200, {})
             case ["GET", crm, "raw"]:
                 return Answer(200, raw(self.writers[crm].crm))
+            case ["POST", crm, "account"]:
+                return change_account(self.writers[crm].crm, json.loads(request.body))
             case [("POST" | "DELETE") as method, crm, kind, *rest] if len(rest) <= 2:
                 # HubSpot's activities may be named with their kind: activities/calls/61…
                 return self.write(method, self.writers[crm], kind, rest[-1] if rest else None, request)
@@ -111,6 +115,21 @@ class Control:
                 writer.delete_activity(number, at)
                 return answer(200, {"id": number})
         raise KeyError(f"{method} {kind}")
+
+
+def change_account(crm: Crm, change: Fields) -> Answer:
+    """The records that use what has changed keep their time of change, as in the CRMs."""
+    for name, value in change.items():
+        kept = crm.fixed[name]
+        if type(value) is not type(kept):
+            raise ValueError(f"{name} is no {type(value).__name__}")
+        crm.fixed[name] = kept | value if isinstance(value, dict) else value
+    for pair, labels in change.get("labels", {}).items():
+        now = {label["typeId"]: label for label in labels}
+        for key, types in crm.links.types.items():
+            if f"{key[0]}/{key[2]}" == pair:
+                crm.links.types[key] = [now.get(label["typeId"], label) for label in types]
+    return answer(200, {})
 
 
 def raw(crm: Crm) -> bytes:

@@ -451,7 +451,8 @@ def owner(index: int, now: int) -> Fields:
         "archived": not active,
     }
     if active:
-        fields["teams"] = [{"id": TEAMS[team], "name": team, "primary": True}]
+        teams = TEAMS if index == 0 else [team]  # who leads the sales is in all of them
+        fields["teams"] = [{"id": TEAMS[name], "name": name, "primary": name == team} for name in teams]
     return fields
 
 

@@ -19,8 +19,10 @@ def field_code(name: str) -> str:
 
 
 ROLE_FIELD, TITLE_FIELD = field_code("Buying role"), field_code("Job title")
-PRIORITY_FIELD = field_code("Priority")
+PRIORITY_FIELD, BUYER_FIELD = field_code("Priority"), field_code("Economic buyer")
 ROLE_OPTIONS = {label: 31 + index for index, label in enumerate(names.ROLES)}
+# Labels of persons: the account's own, and the two roles that some colleagues mark in this way.
+LABEL_OPTIONS = {"Newsletter": 4, "Champion": 5, "Decision maker": 6}
 PIPELINE_IDS = (1, 2)
 STAGE_IDS = ((1, 2, 3, 4, 5, 6), (7, 8, 9, 10, 11))
 USER_IDS = tuple(19_405_511 + 7 * index for index in range(len(names.COLLEAGUES)))
@@ -104,11 +106,24 @@ def deal_row(deal: Deal, days: Days, activity_ids: list[int]) -> Row:
         "acv": 12 * monthly if monthly else None,
         "arr": 12 * monthly if monthly else None,
         "mrr": monthly,
-        "custom_fields": {PRIORITY_FIELD: 1 + id % 3 if id % 2 else None},
+        "custom_fields": {PRIORITY_FIELD: 1 + id % 3 if id % 2 else None, BUYER_FIELD: buyer(deal)},
     }
     row = Row(id, updated, fields, optional(deal, activity_ids), archived=deal.archived)
     row.deleted = deal.deleted
     return row
+
+
+def buyer(deal: Deal) -> int | None:
+    """Who signs, known on every third deal: whoever decides, if the account knows, else the last who joined."""
+    if not deal.people or deal.number % 3:
+        return None
+    deciders = [person for person in deal.people if person.role in names.ROLES[:1]]
+    return (deciders or deal.people)[-1].number + FIRST_PERSON
+
+
+def person_labels(person: Person) -> list[int]:
+    labels = [LABEL_OPTIONS["Newsletter"]] if person.number % 10 == 0 else []
+    return labels + ([LABEL_OPTIONS[person.role]] if person.role in LABEL_OPTIONS and person.number % 4 else [])
 
 
 def optional(deal: Deal, activity_ids: list[int]) -> Fields:
@@ -237,7 +252,7 @@ def person_fields(person: Person) -> Fields:
         "phones": [{"value": phone(person), "primary": True, "label": "work"}] if person.number % 3 else [],
         "is_deleted": False,
         "visible_to": 3,
-        "label_ids": [4] if person.number % 10 == 0 else [],
+        "label_ids": person_labels(person),
         "picture_id": person.number if synced else None,
         "custom_fields": {ROLE_FIELD: ROLE_OPTIONS.get(person.role), TITLE_FIELD: person.title or None},
         "notes": "Rencontré au salon" if synced else None,
@@ -355,6 +370,7 @@ def fixed(now: int) -> dict[str, Any]:
             field("Deal created", "add_time", "date"),
             field("Last stage change", "stage_change_time", "date"),
             field("Priority", PRIORITY_FIELD, "enum", custom=True, options={"Low": 1, "Medium": 2, "High": 3}),
+            field("Economic buyer", BUYER_FIELD, "people", custom=True),
             field("Last email received", "last_incoming_mail_time", "date", optional=True),
             field("Last email sent", "last_outgoing_mail_time", "date", optional=True),
         ],
@@ -363,6 +379,7 @@ def fixed(now: int) -> dict[str, Any]:
             field("Email", "email", "varchar", person=True),
             field("Phone", "phone", "phone", person=True),
             field("Organization", "org_id", "org", person=True),
+            field("Labels", "label_ids", "set", person=True, options=LABEL_OPTIONS),
             field("Job title", "job_title", "varchar", person=True),
             field("Job title", TITLE_FIELD, "varchar", person=True, custom=True),
             field("Buying role", ROLE_FIELD, "enum", person=True, custom=True, options=ROLE_OPTIONS),

@@ -4,6 +4,8 @@ from django.utils.translation import gettext_lazy as _
 from crm_sync.providers import PROVIDERS
 from crm_sync.providers.base import Field
 
+OPTIONS_SHOWN = 4
+
 
 class ConnectForm(forms.Form):
     provider = forms.ChoiceField(
@@ -27,9 +29,16 @@ class ConnectForm(forms.Form):
 
 
 class FieldsForm(forms.Form):
-    """Which fields of the CRM's people hold role and job title."""
+    """Where the CRM holds role and job title of its people."""
 
-    role_field = forms.ChoiceField(label=_("Field that holds the role"), required=False)
+    role_field = forms.ChoiceField(
+        label=_("Where roles are kept"),
+        help_text=_(
+            "A field of your people, their labels, or the fields of a deal that name people: there the field is the "
+            "role, and whom it names is its holder."
+        ),
+        required=False,
+    )
     title_field = forms.ChoiceField(label=_("Field that holds the job title"), required=False)
 
     def __init__(self, *args: object, fields: list[Field], **kwargs: object) -> None:
@@ -37,7 +46,16 @@ class FieldsForm(forms.Form):
         for name, use in (("role_field", "role"), ("title_field", "title")):
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
-            choices = [(each.key, each.label) for each in fields if each.use == use]
+            choices = [(each.key, _choice(each)) for each in fields if each.use == use]
             field.choices = [("", _("None")), *choices]
             field.widget.attrs["class"] = "input"
             field.error_messages["invalid_choice"] = _("This field is no longer in the CRM. Choose another one.")
+
+
+def _choice(field: Field) -> str:
+    """Its name, with the first of the roles that it offers."""
+    name = field.label or _("People fields of the deal")
+    if not field.options:
+        return str(name)
+    more = ", …" if len(field.options) > OPTIONS_SHOWN else ""
+    return f"{name} ({', '.join(field.options[:OPTIONS_SHOWN])}{more})"

@@ -16,11 +16,20 @@ from accounts.models import Organisation
 from accounts.tenancy import tenant
 from alerts import queue
 from alerts.tasks import evaluate_changed
-from crm_sync import providers, vault
+from crm_sync import fields, providers, vault
 from crm_sync.models import Connection, StreamProgress, SyncRun
-from crm_sync.providers.base import CrmError, MissingPermission, Page, Provider, RateLimited, TokenRefused
+from crm_sync.providers.base import (
+    Account,
+    CrmDown,
+    CrmError,
+    MissingPermission,
+    Page,
+    Provider,
+    RateLimited,
+    TokenRefused,
+)
 from deals.clock import Clock
-from deals.models import Source
+from deals.models import Role, Source
 from deals.upsert import upsert
 
 logger = logging.getLogger(__name__)
@@ -33,7 +42,7 @@ RETRY = (30, 60, 120, 300, 600)  # seconds after the first, second, … failure 
 # Tables of which a first synchronisation makes many rows.
 GROWING = (
     *("deals_company", "deals_contact", "deals_person", "deals_personaddress", "deals_deal", "deals_dealcontact"),
-    *("deals_activity", "deals_dealactivity", "deals_participant", "deals_dealperson", "deals_dealrole"),
+    *("deals_activity", "deals_dealactivity", "deals_participant", "deals_dealperson"),
 )
 _LOCK = 0x5653  # "VS": synchronisations, among the advisory locks of this database
 
@@ -45,20 +54,36 @@ def now() -> datetime:
 def connect(organisation: Organisation, provider: str, token: str) -> Connection:
     """Check `token` with the CRM, keep it encrypted and start reading. Raises CrmError, and then keeps nothing.
 
-    An account that was connected before is found again with its rows; only the token is replaced.
+    An account that was connected before is found again with its rows; only the token is replaced. When the CRM cannot
+    answer now, the token is kept unchecked and the run, which says so, tries again by itself.
     Runs in the caller's tenant context.
     """
-    account = providers.connect(provider, token).identify()
+    trouble: CrmError | None = None
+    account = UNCHECKED
+    try:
+        account = providers.connect(provider, token).identify()
+    except (CrmDown, RateLimited) as error:
+        trouble = error
+    else:
+        Source.objects.filter(organisation=organisation, provider=provider, account_id="").delete()
+    connection = _keep(organisation, provider, token, account)
+    run = start(connection)
+    if trouble:
+        _wait(run, trouble, "")
+    return connection
+
+
+# The account of a token that could not be checked yet.
+UNCHECKED = Account(account_id="", name="", link_base="", time_zone="", currency="")
+
+
+def _keep(organisation: Organisation, provider: str, token: str, account: Account) -> Connection:
+    """The connection to `account`, made or found, with this token."""
     source, _ = Source.objects.update_or_create(
         organisation=organisation,
         provider=provider,
         account_id=account.account_id,
-        defaults={
-            "account_name": account.name[:200],
-            "link_base": account.link_base[:200],
-            "currency": account.currency[:3],
-            "time_zone": account.time_zone[:64],
-        },
+        defaults=_facts(account),
     )
     connection, _ = Connection.objects.update_or_create(
         organisation=organisation,
@@ -71,8 +96,30 @@ def connect(organisation: Organisation, provider: str, token: str) -> Connection
         },
     )
     SyncRun.objects.filter(organisation=organisation, connection=connection, finished_at=None).update(retry_at=None)
-    start(connection)
     return connection
+
+
+def _facts(account: Account) -> dict[str, str]:
+    return {
+        "account_name": account.name[:200],
+        "link_base": account.link_base[:200],
+        "currency": account.currency[:3],
+        "time_zone": account.time_zone[:64],
+    }
+
+
+def _recognise(connection: Connection, account: Account) -> bool:
+    """The token that was kept unchecked opens `account`. False when that account was connected before: the token goes
+    there, and the unchecked connection ends."""
+    organisation, source = connection.organisation, connection.source
+    sources = Source.objects.filter(organisation=organisation, provider=source.provider)
+    if not sources.filter(account_id=account.account_id).exists():
+        sources.filter(pk=source.pk).update(account_id=account.account_id, **_facts(account))
+        return True
+    token = vault.unseal(connection.token, organisation.pk, source.pk)
+    source.delete()
+    start(_keep(organisation, source.provider, token, account))
+    return False
 
 
 def disconnect(connection: Connection) -> None:
@@ -103,8 +150,9 @@ def start(connection: Connection, streams: tuple[str, ...] = ()) -> SyncRun:
 
     unfinished = SyncRun.objects.filter(connection=connection, finished_at=None)
     if (run := unfinished.first()) is not None and streams:
-        # Pages read with the old mapping are stale: the run under way reads these streams again.
-        run.streams.filter(stream__in=streams).update(cursor=None, finished=False, pages=0, records=0)
+        # Pages read with the old mapping are stale, the one being read too: these streams begin anew, and whole.
+        run.streams.filter(stream__in=streams).delete()
+        _plan(run, connection, streams, {})
     if run is None:
         run = _begin(connection, streams)
     advance.delay_on_commit(connection.organisation_id, run.pk)  # type: ignore[attr-defined]
@@ -132,26 +180,33 @@ def _begin(connection: Connection, streams: tuple[str, ...]) -> SyncRun:
     run = SyncRun.objects.create(
         organisation_id=connection.organisation_id, connection=connection, kind=kind, until=now(), started_at=now()
     )
+    _plan(run, connection, streams, since)
+    return run
+
+
+def _plan(run: SyncRun, connection: Connection, streams: tuple[str, ...], since: dict[str, datetime]) -> None:
+    every = providers.PROVIDERS[connection.provider].streams
     StreamProgress.objects.bulk_create(
         StreamProgress(
             organisation_id=connection.organisation_id,
             run=run,
-            position=position,
+            position=every.index(stream),
             stream=stream,
             since=since[stream] - OVERLAP[connection.provider] if stream in since else None,
         )
-        for position, stream in enumerate(streams)
+        for stream in streams
     )
-    return run
 
 
 def save_fields(connection: Connection, role_field: str, title_field: str) -> None:
-    """Say which fields hold role and job title, and read the people again if that has changed."""
+    """Say which fields hold role and job title, and read again what they are on if that has changed."""
     if (connection.role_field, connection.title_field) == (role_field, title_field):
         return
+    holders = ("roles", *providers.PROVIDERS[connection.provider].role_streams)
+    streams = ("persons",) if connection.role_field == role_field else holders
     connection.role_field, connection.title_field = role_field, title_field
     connection.save(update_fields=["role_field", "title_field"])
-    start(connection, streams=("roles", "persons"))
+    start(connection, streams=streams)
 
 
 def pull(connection: Connection) -> None:
@@ -200,7 +255,14 @@ class Reader:
                 _finish(run)
                 return False
         try:
-            page = self._reach(run.connection).read(progress.stream, progress.cursor, progress.since, run.until)
+            provider = self._reach(run.connection)
+            if not run.connection.source.account_id:
+                account = provider.identify()
+                with tenant(self.organisation_id):
+                    return _recognise(run.connection, account)
+            if run.kind == SyncRun.Kind.FIRST and progress.stream == "roles":
+                provider = self._find_fields(run.connection, provider)
+            page = provider.read(progress.stream, progress.cursor, progress.since, run.until)
         except (CrmError, vault.Unreadable) as error:
             with tenant(self.organisation_id):
                 return _trouble(run, progress, error)
@@ -210,6 +272,16 @@ class Reader:
             # After page 2, 4, 8, …
             _refresh_statistics()
         return True
+
+    def _find_fields(self, connection: Connection, provider: Provider) -> Provider:
+        """Before people and deals are read for the first time, so that their roles count as known since ever."""
+        if connection.role_field or connection.title_field:
+            return provider
+        connection.role_field, connection.title_field = fields.guess(provider.fields())
+        with tenant(self.organisation_id):
+            unmapped = Connection.objects.filter(pk=connection.pk, role_field="", title_field="")
+            unmapped.update(role_field=connection.role_field, title_field=connection.title_field)
+        return self._reach(connection)
 
     def _reach(self, connection: Connection) -> Provider:
         """The provider, made anew when an admin has changed token or mapping meanwhile."""
@@ -226,7 +298,13 @@ def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
         same = run.streams.select_for_update().filter(pk=progress.pk, cursor__isnull=True, finished=False)
     if not same.exists():
         return
-    touched = upsert(run.connection.source, page.batch, Clock.of(run.organisation))
+    source = run.connection.source
+    offered = {} if page.batch.roles is None else _offered(source)
+    touched = upsert(source, page.batch, Clock.of(run.organisation))
+    if offered and not offered.items() <= _offered(source).items():
+        # One was renamed or deleted, which is no change of those who hold it: all of them are read again.
+        holders = providers.PROVIDERS[run.connection.provider].role_streams
+        run.streams.filter(stream__in=holders, finished=False).update(since=None)
     if run.connection.source.first_synced_at:  # before, an alert would only say what has not been read yet
         queue.mark(run.organisation, touched)
     run.streams.filter(pk=progress.pk).update(
@@ -237,6 +315,12 @@ def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
     )
     if run.attempts or run.problem:
         SyncRun.objects.filter(pk=run.pk).update(attempts=0, problem="", problem_detail="", retry_at=None)
+
+
+def _offered(source: Source) -> dict[str, str]:
+    """The key of each role by what it is at the CRM."""
+    roles = Role.objects.filter(organisation=source.organisation_id, source=source, stale=False)
+    return {ref: key for key, refs in roles.values_list("key", "refs") for ref in refs}
 
 
 def _finish(run: SyncRun) -> None:
@@ -268,7 +352,7 @@ def _trouble(run: SyncRun, progress: StreamProgress, error: Exception) -> bool:
     code = getattr(error, "code", "token_unreadable")
     logger.warning("sync of connection %s, stream %s: %s", run.connection_id, progress.stream, code)
     runs = SyncRun.objects.filter(pk=run.pk)
-    if isinstance(error, MissingPermission) and progress.stream not in NEEDED:
+    if isinstance(error, MissingPermission) and progress.stream not in NEEDED and run.connection.source.account_id:
         run.streams.filter(pk=progress.pk).update(finished=True, problem=code)
         return True
     detail = ", ".join(getattr(error, "scopes", ())) or progress.stream
@@ -278,10 +362,18 @@ def _trouble(run: SyncRun, progress: StreamProgress, error: Exception) -> bool:
         Connection.objects.filter(pk=run.connection_id).update(state=state)
         runs.update(problem=code, problem_detail=detail, retry_at=None)
         return False
+    _wait(run, error, detail)
+    return False
+
+
+def _wait(run: SyncRun, error: Exception, detail: str) -> None:
+    """Plan the next attempt after trouble that passes."""
     wait = RETRY[min(run.attempts, len(RETRY) - 1)]
     if isinstance(error, RateLimited):
         wait = 3600 if error.daily else max(wait, int(error.retry_after or 0))
-    runs.update(
-        problem=code, problem_detail=detail, attempts=F("attempts") + 1, retry_at=now() + timedelta(seconds=wait)
+    SyncRun.objects.filter(pk=run.pk).update(
+        problem=getattr(error, "code", "token_unreadable"),
+        problem_detail=detail,
+        attempts=F("attempts") + 1,
+        retry_at=now() + timedelta(seconds=wait),
     )
-    return False

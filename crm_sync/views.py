@@ -106,13 +106,16 @@ def connection_page(request: MemberRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         provider = form.cleaned_data["provider"]
         try:
-            sync.connect(organisation, provider, form.cleaned_data["token"].strip())
+            connection = sync.connect(organisation, provider, form.cleaned_data["token"].strip())
         except CrmError as error:
             detail = ", ".join(getattr(error, "scopes", ())) or getattr(error, "what", "")
             form.add_error("token", " ".join(wording.problem(error.code, provider, detail)))
         else:
-            crm = wording.label(provider)
-            messages.success(request, _("%(crm)s is connected. Your deals are being read now.") % {"crm": crm})
+            crm = {"crm": wording.label(provider)}
+            if connection.source.account_id:
+                messages.success(request, _("%(crm)s is connected. Your deals are being read now.") % crm)
+            else:
+                messages.warning(request, _("The token is kept. It will be checked as soon as %(crm)s answers.") % crm)
             return redirect("crm_sync:connection")
     status = 422 if form.errors else 200
     return render(request, "crm_sync/connection.html", _context(organisation) | {"form": form}, status=status)

@@ -63,6 +63,10 @@ class Sandbox:
     def log(self, crm: str, activity: dict[str, Any]) -> Any:
         return self._control("POST", f"{crm}/activities", activity)
 
+    def change_account(self, crm: str, lists: dict[str, Any]) -> None:
+        """Its fields, labels, owners, …: by their names in `raw(crm)["fixed"]`."""
+        self._control("POST", f"{crm}/account", lists)
+
     def raw(self, crm: str) -> dict[str, Any]:
         found: dict[str, Any] = self._control("GET", f"{crm}/raw")
         return found

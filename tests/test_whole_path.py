@@ -70,7 +70,7 @@ def test_a_killed_worker_loses_nothing_on_the_way_from_the_crm_to_the_alert(tmp_
         with tenant(organisation):
             configuration = current(organisation)
             rules = {**configuration.rules, "no_meeting": {"enabled": False}}
-            saved = save(organisation, rules, None, Clock.of(organisation), based_on=configuration.version)
+            saved = save(organisation, {"rules": rules}, None, Clock.of(organisation), based_on=configuration.version)
             start_run(organisation, Run.Cause.SETTINGS, str(saved.version), Clock.of(organisation))
 
         def switched_off() -> bool:

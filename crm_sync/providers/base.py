@@ -92,11 +92,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the CRM's contacts that an admin may choose to hold the role or the job title."""
+    """Where the CRM may hold the role or the job title of its contacts, for an admin to choose.
+
+    `label` is the CRM's, "" for what is no single field there; `options` the roles that it offers, () for a free text.
+    """
 
     key: str
     label: str
     use: Literal["role", "title"]
+    options: tuple[str, ...] = ()
 
 
 class Provider(ABC):
@@ -111,6 +115,8 @@ class Provider(ABC):
     streams: ClassVar[tuple[str, ...]]  # in the order of the first sync
     # Streams read whole, or dear for what they tell: a pull may leave them out and ask them, say, once an hour.
     hourly: ClassVar[frozenset[str]] = frozenset()
+    # Streams whose records say who holds a role, by the name that it has when they are read.
+    role_streams: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def __init__(

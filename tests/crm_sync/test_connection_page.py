@@ -49,8 +49,14 @@ def admin(company: Company) -> Client:
     return log_in(company)
 
 
-def post(client: Client, provider: str, token: str = "") -> Any:
-    return client.post(PAGE, {"provider": provider, "token": token or TOKENS[provider]})
+def post(client: Client, provider: str, token: str = "", follow: bool = False) -> Any:
+    return client.post(PAGE, {"provider": provider, "token": token or TOKENS[provider]}, follow=follow)
+
+
+def at_once(company: Company) -> None:
+    """The time to try again has come."""
+    with tenant(company.organisation):
+        SyncRun.objects.filter(finished_at=None).update(retry_at=None)
 
 
 def text(answer: Any) -> str:
@@ -109,22 +115,75 @@ def test_a_wrong_token_is_answered_with_what_to_do_and_keeps_nothing(
         assert not Connection.objects.exists()
 
 
+def test_a_permission_that_is_missing_while_connecting_is_told_in_words(
+    admin: Client, company: Company, sandbox: Sandbox
+) -> None:
+    sandbox.fail("hubspot", 403, count=30)
+    answer = post(admin, "hubspot")
+    assert answer.status_code == 422
+    assert "may not read everything that is needed" in text(answer)
+
+
 @pytest.mark.parametrize(
     ("status", "sentence"),
-    [
-        (403, "may not read everything that is needed"),
-        (500, "does not answer"),
-        ("down", "does not answer"),
-        (429, "asks for a pause"),
-    ],
+    [(500, "HubSpot does not answer."), ("down", "HubSpot does not answer."), (429, "HubSpot asks for a pause")],
 )
-def test_trouble_while_connecting_is_told_in_words(
+def test_a_token_that_cannot_be_checked_now_is_kept_and_every_page_says_why_there_is_nothing(
     admin: Client, company: Company, sandbox: Sandbox, status: object, sentence: str
 ) -> None:
     sandbox.fail("hubspot", status, count=30, **({"retry_after": 60} if status == 429 else {}))
-    answer = post(admin, "hubspot")
-    assert answer.status_code == 422
-    assert sentence in text(answer)
+    answer = post(admin, "hubspot", follow=True)
+    assert "It will be checked as soon as HubSpot answers." in text(answer)
+    for address in (PAGE, "/deals/"):
+        assert sentence in text(admin.get(address))
+    sandbox.heal()
+    assert post(admin, "hubspot").status_code == 302  # the same token once more is no second connection
+    with tenant(company.organisation):
+        assert [c.source.account_id != "" for c in Connection.objects.select_related("source")] == [True]
+
+
+def test_a_token_that_was_kept_is_checked_when_the_crm_answers_again(
+    admin: Client, company: Company, sandbox: Sandbox
+) -> None:
+    sandbox.fail("pipedrive", "down", count=50)
+    post(admin, "pipedrive")
+    sandbox.heal()
+    at_once(company)
+    read(company)
+    assert "synchronised just now" in text(admin.get(PAGE))
+    with tenant(company.organisation):
+        [connection] = Connection.objects.select_related("source")
+        assert connection.source.account_id
+        assert connection.source.account_name
+        assert company.organisation.deals.exists()
+
+
+def test_a_kept_token_of_an_account_that_is_known_goes_to_it(admin: Client, company: Company, sandbox: Sandbox) -> None:
+    post(admin, "pipedrive")
+    read(company)
+    with tenant(company.organisation):
+        [known] = Connection.objects.all()
+        sync.disconnect(known)
+        deals = company.organisation.deals.count()
+    sandbox.fail("pipedrive", "down", count=50)
+    post(admin, "pipedrive")
+    sandbox.heal()
+    at_once(company)
+    read(company)
+    read(company)  # the run of the account that was found again
+    with tenant(company.organisation):
+        assert [c.pk for c in Connection.objects.all()] == [known.pk]
+        assert company.organisation.deals.count() == deals
+    assert "synchronised just now" in text(admin.get(PAGE))
+
+
+def test_a_kept_token_that_turns_out_to_be_wrong_is_told(admin: Client, company: Company, sandbox: Sandbox) -> None:
+    sandbox.fail("pipedrive", "down", count=50)
+    admin.post(PAGE, {"provider": "pipedrive", "token": "wrong-token-0123456789"})
+    sandbox.heal()
+    at_once(company)
+    read(company)
+    assert "Pipedrive does not accept the token." in text(admin.get("/deals/"))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +242,7 @@ def test_the_fields_that_hold_role_and_title_are_chosen_from_the_crms_own(
     connection = only_connection(company)
     address = f"{PAGE}{connection.pk}/fields/"
     form = admin.get(address).context["form"]
-    roles = [key for key, label in form.fields["role_field"].choices if label == "Buying role"]
+    roles = [key for key, label in form.fields["role_field"].choices if label.startswith("Buying role (")]
     assert admin.post(address, {"role_field": "nonsense", "title_field": ""}).status_code == 422
     assert admin.post(address, {"role_field": roles[0], "title_field": "job_title"}).status_code == 302
     assert only_connection(company).role_field == roles[0]

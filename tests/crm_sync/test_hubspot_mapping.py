@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crm_sync.providers.hubspot import mapping
 from crm_sync.providers.hubspot.mapping import Association
-from deals.records import DealContactRecord, ParticipantRecord
+from deals.records import DealContactRecord, ParticipantRecord, TeamRecord
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "hubspot"
 EASTERN = ZoneInfo("US/Eastern")
@@ -75,7 +75,7 @@ def test_the_published_owners_are_read_archived_ones_too():
     assert (owners[0].external_id, owners[0].name, owners[0].teams) == (
         "41629779",
         "HubSpot Test Owner",
-        ("Sales Team",),
+        (TeamRecord("368389", "Sales Team"),),
     )
     assert (owners[0].active, owners[2].teams) == (True, ())
     archived = mapping.colleague(published("owners_archived_response")["results"][0])

@@ -346,3 +346,57 @@ def test_no_value_stops_a_mapping(data):
         record = published(name, type="meeting")
         key = data.draw(st.sampled_from(sorted(record.keys() - {"id", "type"})))
         assert function(record | {key: data.draw(values)}).external_id == "1"
+
+
+BUYER, SIGNER = "b" * 40, "c" * 40
+PEOPLE = {BUYER: "Economic buyer", SIGNER: "Signataire"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "contacts"),
+    [
+        ({BUYER: 2}, [("1", True, ()), ("2", False, ("Economic buyer",))]),
+        ({BUYER: 1}, [("1", True, ("Economic buyer",))]),
+        ({BUYER: 2, SIGNER: 2}, [("1", True, ()), ("2", False, ("Economic buyer", "Signataire"))]),
+        ({BUYER: [2, 3]}, [("1", True, ()), ("2", False, ("Economic buyer",)), ("3", False, ("Economic buyer",))]),
+        ({BUYER: {"type": "people", "id": 17818}}, [("1", True, ()), ("17818", False, ("Economic buyer",))]),
+        ({BUYER: {"value": 2, "name": "Bea"}}, [("1", True, ()), ("2", False, ("Economic buyer",))]),
+        ({BUYER: None, "other": 9}, [("1", True, ())]),
+        ({BUYER: True, SIGNER: [None, {}, ""]}, [("1", True, ())]),
+        ({}, [("1", True, ())]),
+        (None, [("1", True, ())]),
+    ],
+)
+def test_people_fields_of_a_deal_name_the_holders_of_roles(fields, contacts):
+    data = published("v2_deals_list", custom_fields=fields)
+    assert [(c.contact, c.primary, c.roles) for c in mapping.deal(data, PEOPLE).contacts] == contacts
+    assert mapping.deal(data).contacts == (DealContactRecord("1", primary=True),)
+
+
+def test_a_deal_without_primary_person_has_the_holders_of_roles():
+    data = published("v2_deals_list", person_id=None, custom_fields={BUYER: 2})
+    assert mapping.deal(data, PEOPLE).contacts == (DealContactRecord("2", roles=("Economic buyer",)),)
+
+
+@pytest.mark.parametrize(
+    ("value", "roles"),
+    [
+        ("Champion", ("Champion",)),
+        (" Champion ; Decision maker,\nSponsor ", ("Champion", "Decision maker", "Sponsor")),
+        ("x" * 60, ("x" * 60,)),
+        ("x" * 61, ()),
+        (";,", ()),
+        (None, ()),
+        (5, ("5",)),
+        ({}, ()),
+    ],
+)
+def test_a_text_names_roles(value, roles):
+    person = published("v2_persons_list", custom_fields={"r": value})
+    assert mapping.contact(person, "r", "", None).roles == roles
+
+
+def test_labels_of_a_person_are_roles_when_chosen():
+    person = published("v2_persons_list", label_ids=[5, 6, 99])
+    options = {"5": "Champion", "6": "Décideur", "7": "Client"}
+    assert mapping.contact(person, "label_ids", "", options).roles == ("Champion", "Décideur")

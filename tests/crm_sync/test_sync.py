@@ -15,7 +15,7 @@ from alerts.models import Alert, Pending, Run
 from alerts.tasks import evaluate_all, evaluate_changed, start_daily, sweep
 from crm_sync import sync, vault
 from crm_sync.models import Connection, StreamProgress, SyncRun
-from crm_sync.providers.base import CrmDown, MissingPermission, TokenRefused
+from crm_sync.providers.base import MissingPermission, TokenRefused
 from deals.models import Activity, Company, Contact, Deal, Source
 from tests.sandbox import Sandbox
 
@@ -148,10 +148,14 @@ def test_an_under_privileged_token_names_what_is_missing(sandbox: Sandbox, organ
         sync.connect(organisation, "hubspot", "sandbox-hubspot-token-limited")
 
 
-def test_a_crm_that_is_down_is_said_so(sandbox: Sandbox, organisation: Organisation) -> None:
+def test_a_token_is_kept_while_the_crm_is_down(sandbox: Sandbox, organisation: Organisation) -> None:
     sandbox.fail("pipedrive", "down", count=50)
-    with pytest.raises(CrmDown), tenant(organisation):
-        sync.connect(organisation, "pipedrive", TOKENS["pipedrive"])
+    with tenant(organisation):
+        connection = sync.connect(organisation, "pipedrive", TOKENS["pipedrive"])
+        run = SyncRun.objects.get(connection=connection)
+        assert not connection.source.account_id
+    assert (run.problem, run.attempts, run.finished_at) == ("crm_down", 1, None)
+    assert run.retry_at is not None
 
 
 def test_a_revoked_token_stops_the_run_until_a_new_one_comes(sandbox: Sandbox, organisation: Organisation) -> None:

@@ -13,7 +13,6 @@ from crm_sync.providers.base import CrmError
 from deals.clock import Clock
 
 PASSWORD = "vigie-demo-2026"  # noqa: S105 - printed at every start: the demo listens on this machine only
-FIELDS = {"Buying role", "Job title"}  # as the sandbox's Pipedrive account calls them
 ROLES = ("champion", "decision maker")
 DEMO = {
     "pipedrive": (
@@ -74,11 +73,7 @@ class Command(BaseCommand):
                 return
         try:
             with tenant(organisation):
-                connection = sync.connect(organisation, provider, token)
-                fields = {
-                    field.use: field.key for field in sync.provider_of(connection).fields() if field.label in FIELDS
-                }
-                sync.save_fields(connection, fields.get("role", ""), fields.get("title", ""))
+                sync.connect(organisation, provider, token)
                 self.watch_roles(organisation)
         except CrmError as error:
             self.stderr.write(f"{organisation.name} is not connected: {provider} answered {error.code}.")
@@ -88,4 +83,4 @@ class Command(BaseCommand):
         configuration = alert_settings.current(organisation)
         if not configuration.version:
             rules = {**configuration.rules, "key_role": {"enabled": True, "roles": dict.fromkeys(ROLES, 12)}}
-            alert_settings.save(organisation, rules, None, Clock.of(organisation), based_on=0)
+            alert_settings.save(organisation, {"rules": rules}, None, Clock.of(organisation), based_on=0)

@@ -84,6 +84,7 @@ class HubSpot(Provider):
         "archived",  # nothing in a first sync; in a pull, the deals and activities deleted since
     )
     hourly = frozenset({"owners", "pipelines", "roles", "archived"})
+    role_streams = ("contacts", "deals")
 
     def __init__(
         self,
@@ -118,7 +119,8 @@ class HubSpot(Provider):
         if stream not in self.streams:
             raise ValueError(f"HubSpot has no stream {stream}.")
         if stream == "roles":
-            roles = [RoleRecord(label) for label in dict.fromkeys([*self._buying_roles.values(), *self._deal_labels()])]
+            roles = [RoleRecord(label, f"hs_buying_role/{value}") for value, label in self._buying_roles.items()]
+            roles += self._deal_labels()
             return Page(Batch(roles=roles), None, len(roles), None)
         if stream == "archived":
             return self._archived(cursor, since)
@@ -251,11 +253,15 @@ class HubSpot(Provider):
         pairs = [(text(option.get("value"), 200), text(option.get("label"), 200)) for option in options]
         return {value: label for value, label in pairs if value and label}
 
-    def _deal_labels(self) -> list[str]:
+    def _deal_labels(self) -> list[RoleRecord]:
         """Labels that the account gives to contacts on deals."""
         path = f"/crm/associations/{VERSION}/deals/contacts/labels"
-        labels = items(self.api.get(path).get("results"))
-        return [label for kind in labels if not mapping.is_own(kind) and (label := text(kind.get("label"), 200))]
+        kinds = [kind for kind in items(self.api.get(path).get("results")) if not mapping.is_own(kind)]
+        return [
+            RoleRecord(label, f"label/{text(kind.get('typeId'))}")
+            for kind in kinds
+            if (label := text(kind.get("label"), 200))
+        ]
 
     @cached_property
     def _stage_statuses(self) -> dict[str, Status]:

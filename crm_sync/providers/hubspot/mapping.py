@@ -36,6 +36,7 @@ from deals.records import (
     StageRecord,
     State,
     Status,
+    TeamRecord,
 )
 
 Json = Mapping[str, Any]
@@ -108,8 +109,14 @@ def colleague(data: Json) -> ColleagueRecord:
         name=_joined(data.get("firstName"), data.get("lastName")) or email,
         email=email,
         active=data.get("archived") is not True,
-        teams=unique(text(team.get("name"), 200) for team in items(data.get("teams"))),
+        teams=tuple(_team(team) for team in items(data.get("teams")) if identifier(team.get("id"))),
     )
+
+
+def _team(data: Json) -> TeamRecord:
+    """Whether it is the colleague's primary one makes no difference."""
+    key = text(data["id"], 100)
+    return TeamRecord(key, text(data.get("name"), 200) or key)
 
 
 def pipeline(data: Json) -> tuple[PipelineRecord, list[StageRecord]]:

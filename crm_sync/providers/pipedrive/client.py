@@ -1,4 +1,8 @@
-"""Reads Pipedrive: REST v2, and v1 for users, of whom v2 knows nothing."""
+"""Reads Pipedrive: REST v2, and v1 for users, of whom v2 knows nothing.
+
+Teams are not read: Pipedrive deprecates the only list of them (/v1/legacyTeams) without a successor, so an
+organisation's admin makes them (`deals.teams`).
+"""
 
 import re
 from collections.abc import Mapping
@@ -16,6 +20,10 @@ Json = Mapping[str, Any]
 
 LIMIT = 500  # a call costs the same whatever its limit
 DEAL_FIELDS = {"include_fields": "last_incoming_mail_time,last_outgoing_mail_time"}
+# The role field that is no field: each field of the deals that holds people is a role, and they are its holders.
+DEAL_PEOPLE = "deal_people"
+LABELS = "label_ids"
+CHOICES, TEXTS = ("enum", "set"), ("varchar", "text")
 
 
 class Pipedrive(Provider):
@@ -33,6 +41,7 @@ class Pipedrive(Provider):
         "activities",
     )
     hourly = frozenset({"users", "pipelines", "stages", "roles"})
+    role_streams = ("persons", "deals", "archived_deals")
 
     def __init__(
         self,
@@ -70,16 +79,20 @@ class Pipedrive(Provider):
                 text(field.get("field_name"), 200),
                 field.get("field_type"),
             )
-            if kind in ("enum", "set") and (field.get("is_custom_field") or key == "label_ids"):
+            own = field.get("is_custom_field") is True
+            if kind in CHOICES and (own or key == LABELS):
+                found.append(Field(key, label, "role", tuple(_options(field).values())))
+            elif kind in TEXTS and own:
                 found.append(Field(key, label, "role"))
-            elif kind in ("varchar", "text") and (field.get("is_custom_field") or key == "job_title"):
+            if kind in TEXTS and (own or key == "job_title"):
                 found.append(Field(key, label, "title"))
+        if roles := tuple(self._people_fields.values()):
+            found.append(Field(DEAL_PEOPLE, "", "role", roles))
         return found
 
     def read(self, stream: str, cursor: str | None, since: datetime | None, until: datetime) -> Page:
         if stream == "roles":
-            roles = [RoleRecord(label) for label in dict.fromkeys(self._role_options.values())]
-            return Page(Batch(roles=roles), None, len(roles), None)
+            return self._roles(whole=since is None)
         steps = self._steps(stream, since)
         step, position = unpack(cursor)
         path, params = steps[step]
@@ -87,6 +100,15 @@ class Pipedrive(Provider):
         times = filter(None, (instant(record.get("update_time")) for record in records))
         batch = self._batch(stream, records)
         return Page(batch, pack(step, following, len(steps)), len(records), max(times, default=None))
+
+    def _roles(self, whole: bool) -> Page:
+        """Those that the account offers. A text offers none: they are found on the people, and when these are read
+        whole nothing counts that was found before."""
+        offered = self._deal_roles if self._role_field == DEAL_PEOPLE else self._role_options
+        if offered is None:
+            return Page(Batch(roles=() if whole else None), None, 0, None)
+        roles = [RoleRecord(label, f"{self._role_field}/{key}") for key, label in offered.items()]
+        return Page(Batch(roles=roles), None, len(roles), None)
 
     def _steps(self, stream: str, since: datetime | None) -> list[Step]:
         # Whole seconds: a fraction is refused.
@@ -138,33 +160,59 @@ class Pipedrive(Provider):
                 return Batch(companies=[mapping.company(record) for record in records])
             case "persons":
                 fields = self._role_field, self._title_field
-                return Batch(contacts=[mapping.contact(record, *fields, self._role_options) for record in records])
+                contacts = [mapping.contact(record, *fields, self._role_options) for record in records]
+                labels = dict.fromkeys(role for contact in contacts for role in contact.roles)
+                found = [] if self._role_options is not None else [RoleRecord(label) for label in labels]
+                return Batch(contacts=contacts, found_roles=found)
             case "deals" | "archived_deals":
-                return Batch(deals=[mapping.deal(record) for record in records])
+                return Batch(deals=[mapping.deal(record, self._deal_roles) for record in records])
             case _:
-                found = [(str(record["id"]), mapping.activity(record)) for record in records]
+                read = [(str(record["id"]), mapping.activity(record)) for record in records]
                 return Batch(
-                    activities=[activity for _, activity in found if activity],
-                    other_activities=[id for id, activity in found if not activity],
+                    activities=[activity for _, activity in read if activity],
+                    other_activities=[id for id, activity in read if not activity],
                 )
 
-    @cached_property
-    def _person_fields(self) -> list[Json]:
+    def _fields_of(self, kind: str) -> list[Json]:
         """All pages: more than a hundred fields are common."""
-        found, position = self._list("/api/v2/personFields", {"limit": LIMIT})
+        path = f"/api/v2/{kind}Fields"
+        found, position = self._list(path, {"limit": LIMIT})
         while position:
-            more, position = self._list("/api/v2/personFields", {"limit": LIMIT}, position)
+            more, position = self._list(path, {"limit": LIMIT}, position)
             found += more
         return found
 
     @cached_property
-    def _role_options(self) -> dict[str, str]:
-        """Labels of the mapped role field's options, by id."""
-        if not self._role_field:
+    def _person_fields(self) -> list[Json]:
+        return self._fields_of("person")
+
+    @cached_property
+    def _people_fields(self) -> dict[str, str]:
+        """Names of the account's own fields of deals that hold people, by key."""
+        fields = [field for field in self._fields_of("deal") if field.get("is_custom_field") is True]
+        pairs = [
+            (text(field.get("field_code")), text(field.get("field_name"), 200))
+            for field in fields
+            if field.get("field_type") == "people"
+        ]
+        return {key: name for key, name in pairs if key and name}
+
+    @property
+    def _deal_roles(self) -> dict[str, str]:
+        return self._people_fields if self._role_field == DEAL_PEOPLE else {}
+
+    @cached_property
+    def _role_options(self) -> dict[str, str] | None:
+        """Labels of the mapped role field's options, by id; None when it is a text."""
+        if not self._role_field or self._role_field == DEAL_PEOPLE:
             return {}
         for field in self._person_fields:
-            options = field.get("options")
-            if field.get("field_code") == self._role_field and isinstance(options, list):
-                pairs = [(identifier(item.get("id")), text(item.get("label"), 200)) for item in items(options)]
-                return {key: label for key, label in pairs if key and label}
+            if field.get("field_code") == self._role_field:
+                return None if field.get("field_type") in TEXTS else _options(field)
         return {}
+
+
+def _options(field: Json) -> dict[str, str]:
+    """Their labels, by id."""
+    pairs = [(identifier(option.get("id")), text(option.get("label"), 200)) for option in items(field.get("options"))]
+    return {key: label for key, label in pairs if key and label}

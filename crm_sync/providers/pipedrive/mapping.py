@@ -1,5 +1,6 @@
 """Pipedrive's JSON (REST v2, users v1) to records. Pure; any property may be null or missing, only `id` is certain."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -37,6 +38,7 @@ Json = Mapping[str, Any]
 # By the type's key_string. An `email` or `task` activity is a thing to do; a type of the customer's own says nothing.
 KINDS: dict[str, Kind] = {"call": "call", "meeting": "meeting", "lunch": "meeting"}
 STATUSES: dict[str, Status] = {"won": "won", "lost": "lost"}
+MAX_ROLE = 60
 
 
 def colleague(data: Json) -> ColleagueRecord:
@@ -68,8 +70,13 @@ def company(data: Json) -> CompanyRecord:
     return CompanyRecord(text(data["id"]), text(data.get("name")), _updated(data), data.get("is_deleted") is True)
 
 
-def contact(data: Json, role_field: str = "", title_field: str = "", options: Mapping[str, str] = {}) -> ContactRecord:
-    """`options`: labels of the role field's options by id. `job_title` is there only in accounts with Contact Sync."""
+def contact(
+    data: Json, role_field: str = "", title_field: str = "", options: Mapping[str, str] | None = {}
+) -> ContactRecord:
+    """`options`: labels of the role field's options (or of the people's labels) by id; None when it is a text.
+
+    `job_title` is there only in accounts with Contact Sync.
+    """
     emails = sorted(items(data.get("emails")), key=lambda email: email.get("primary") is not True)
     return ContactRecord(
         external_id=text(data["id"]),
@@ -77,16 +84,15 @@ def contact(data: Json, role_field: str = "", title_field: str = "", options: Ma
         job_title=text(_field(data, title_field or "job_title")),
         emails=unique(address(email.get("value")) for email in emails),
         company=identifier(data.get("org_id")),
-        roles=_labels(_field(data, role_field), options),
+        roles=_words(_field(data, role_field)) if options is None else _labels(_field(data, role_field), options),
         updated_at=_updated(data),
         deleted=data.get("is_deleted") is True,
     )
 
 
-def deal(data: Json) -> DealRecord:
-    """Of its contacts the list of deals tells the primary one only."""
+def deal(data: Json, role_fields: Mapping[str, str] = {}) -> DealRecord:
+    """Of its contacts the list of deals tells the primary one, and those whom `role_fields` hold (`_contacts`)."""
     created, updated = instant(data.get("add_time")), _updated(data)
-    person = identifier(data.get("person_id"))
     status = STATUSES.get(text(data.get("status")), "open")
     closed_at = instant(data.get("close_time")) or instant(data.get(f"{status}_time"))
     return DealRecord(
@@ -99,7 +105,7 @@ def deal(data: Json) -> DealRecord:
         stage=identifier(data.get("stage_id")),
         owner=identifier(data.get("owner_id")),
         company=identifier(data.get("org_id")),
-        contacts=(DealContactRecord(person, primary=True),) if person else (),
+        contacts=_contacts(data, role_fields),
         created_at=created or updated,
         updated_at=updated,
         # null: it never left the stage in which it was created
@@ -175,16 +181,40 @@ def _participants(data: Json, kind: Kind) -> tuple[ParticipantRecord, ...]:
     return tuple(found.values())
 
 
+def _contacts(data: Json, role_fields: Mapping[str, str]) -> tuple[DealContactRecord, ...]:
+    """The primary person, and the holders of roles. `role_fields`: names of the deal's people fields, by key.
+
+    Somebody whom a field of the deal names is a contact of the deal even if no participant: the account itself has
+    associated this person with this deal, in this role, which is all that an association label of HubSpot's says.
+    """
+    primary = identifier(data.get("person_id"))
+    roles: dict[str, list[str]] = {primary: []} if primary else {}
+    for key, role in role_fields.items():
+        for person in _ids(_field(data, key)):
+            roles.setdefault(person, []).append(role)
+    return tuple(DealContactRecord(person, person == primary, unique(held)) for person, held in roles.items())
+
+
 def _field(data: Json, key: str) -> Any:
     own = data.get("custom_fields")
     return own[key] if isinstance(own, Mapping) and key in own else data.get(key)
 
 
 def _labels(value: Any, options: Mapping[str, str]) -> tuple[str, ...]:
-    """Of the option or options that a field holds: ids, or objects when the labels were asked for."""
+    return unique(options.get(option, "") for option in _ids(value))
+
+
+def _ids(value: Any) -> list[str]:
+    """Of the options or people that a field holds: one or a list, ids or (with labels, or from v1) objects."""
     chosen = value if isinstance(value, list) else [value]
-    ids = (identifier(option.get("id") if isinstance(option, Mapping) else option) for option in chosen)
-    return unique(options.get(option, "") for option in ids if option)
+    ids = (option.get("id") or option.get("value") if isinstance(option, Mapping) else option for option in chosen)
+    return list(filter(None, map(identifier, ids)))
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """The roles that a text names; what is longer than any name of a role is none."""
+    parts = (part.strip() for part in re.split(r"[;,\n]", text(value)))
+    return unique(part for part in parts if len(part) <= MAX_ROLE)
 
 
 def _updated(data: Json) -> datetime:
