@@ -221,6 +221,7 @@ class Days:
         if self.calendar is None or not self.first <= day <= self.last:
             return True
         if day not in self.working:
+            self.calendar.get(day)  # loads the year, with its weekend days that are worked in exchange
             self.working[day] = self.calendar.is_working_day(day)
         return self.working[day]
 
@@ -421,7 +422,7 @@ class State:
         if first or not self.domains:  # prefilled; after the first synchronisation the list is the admin's
             self.domains = domains_of(People.clean(c.email) for c in self.colleagues.values())
         offered = self.roles if batch.roles is None else [record.label for record in batch.roles]
-        self.roles = offered + [record.label for record in getattr(batch, "found_roles", ())]
+        self.roles = offered + [record.label for record in batch.found_roles]
         for contact in batch.contacts:
             known = self.contacts.get(contact.external_id)
             if not known or known.updated_at <= contact.updated_at:
@@ -531,7 +532,7 @@ def activity_of(record: ActivityRecord, people: People, zone: ZoneInfo) -> Activ
             on = min(on, record.done_at.astimezone(zone).date())
         when = datetime.combine(on, time(), zone)
     elif not took_place and record.ends_at:
-        when = record.ends_at
+        when = max(record.ends_at, when)
     return Activity(record.kind, when, took_place, record.state in states, parties_of(record, people))
 
 

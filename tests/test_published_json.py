@@ -47,7 +47,7 @@ def judged(folder: Path, crm: str, served: Json, zone: str, now: datetime) -> Al
     with tenant(organisation):
         roles = dict(Role.objects.values_list("key", "label"))
         rules = alert_settings.defaults() | {"key_role": {"enabled": True, "roles": dict.fromkeys(roles, 12)}}
-        alert_settings.save(organisation, rules, None, clock, based_on=0)
+        alert_settings.save(organisation, {"rules": rules}, None, clock, based_on=0)
         engine.evaluate(organisation, Deal.objects.all(), clock)
         found: Alerts = {id: {} for id in Deal.objects.open().values_list("external_id", flat=True)}
         for alert in Alert.objects.filter(resolved_at=None).select_related("deal"):

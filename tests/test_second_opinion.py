@@ -52,7 +52,7 @@ def connect(provider: str, zone: str) -> Connection:
         roles = {keys[second_opinion.plain_role(label)]: days for label, days in ROLES.items()}
         settings = alert_settings.current(organisation)
         rules = settings.rules | {"key_role": {**settings.rules["key_role"], "roles": roles}}
-        alert_settings.save(organisation, rules, None, Clock.of(organisation), based_on=settings.version)
+        alert_settings.save(organisation, {"rules": rules}, None, Clock.of(organisation), based_on=settings.version)
     return connection
 
 
