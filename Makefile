@@ -15,7 +15,7 @@ test: $(READY)  ## run all tests (ARGS="tests/alerts -k no_activity" for some)
 	@$(BIN)/python -m config.translations compile
 	@$(EMBEDDED) sh -c '$(BIN)/python manage.py collectstatic --no-input --verbosity=0 && exec $(BIN)/pytest $(ARGS)'
 
-check: $(READY)  ## format, lint, types, import contracts, migrations, translations
+check: $(READY)  ## format, lint, types, import contracts, migrations, translations, docs/rules.md
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
@@ -27,6 +27,7 @@ check-settings:
 	$(BIN)/mypy .
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --database default
+	$(BIN)/python manage.py write_rules_page --check
 
 bench: $(READY)  ## measure, and print one JSON line for each figure (ARGS="evaluate_all", SIZE=tiny or full)
 	@$(EMBEDDED) --folder .vigie/bench --durable $(BIN)/python -m bench $(ARGS)
