@@ -12,9 +12,10 @@ from lucide.templatetags.lucide import lucide
 ICONS = frozenset(
     """
     arrow-down arrow-left arrow-up badge-euro ban bell calendar-check calendar-clock calendar-x-2 chevron-down
-    chevron-left chevron-right circle-alert circle-check circle-dashed circle-question-mark crown external-link flag
-    history hourglass info languages layout-list lock log-out mail message-square milestone monitor moon pencil
-    phone phone-missed phone-off plug refresh-cw search sun triangle-alert unplug user-round user-star users x
+    chevron-left chevron-right circle-alert circle-check circle-dashed circle-question-mark crown download
+    external-link flag history hourglass id-card info languages layout-list lock log-out mail message-square milestone
+    monitor moon pencil phone phone-missed phone-off plug plus refresh-cw search sun trash-2 triangle-alert unplug
+    upload user-round user-star users x
     """.split()  # noqa: SIM905
 )
 

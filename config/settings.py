@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "axes",
     "csp",
+    "rest_framework",
     "django_htmx",
     "template_partials",
     "lucide",
@@ -112,6 +113,18 @@ AXES_USERNAME_FORM_FIELD = "username"  # not the model's "email": without it all
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 AXES_VERBOSE = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["alerts.api.protocol.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["alerts.api.protocol.AdminsChange"],
+    "DEFAULT_PARSER_CLASSES": ["alerts.api.protocol.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "alerts.api.protocol.OneRenderer",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "alerts.api.base.answer_refusal",
+}
+
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # the settings page has one for each stage of every pipeline
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fr", "Français")]

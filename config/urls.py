@@ -17,6 +17,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("", include("alerts.urls")),
+    path("api/v1/", include("alerts.api.urls")),
     path("", include("crm_sync.urls")),
     path("", include("accounts.urls")),
     path("language/", login_not_required(set_language), name="set_language"),

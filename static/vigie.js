@@ -113,6 +113,10 @@
     before = { menu: menu?.id, top: menu?.scrollTop, focus: document.activeElement?.id };
   });
   document.addEventListener("htmx:afterSettle", () => {
+    for (const wanted of document.querySelectorAll("[data-focus]")) {
+      wanted.removeAttribute("data-focus");
+      wanted.focus();
+    }
     if (!before) return;
     const menu = before.menu && document.getElementById(before.menu);
     if (menu) {
@@ -120,17 +124,58 @@
       menu.scrollTop = before.top;
     }
     const focus = before.focus && document.getElementById(before.focus);
-    if (focus && document.activeElement !== focus) focus.focus({ preventScroll: true });
+    if (focus && document.activeElement === document.body) focus.focus({ preventScroll: true });
     before = null;
   });
 
-  /* Unsaved changes: ask before they are left behind; Save and Cancel are answers. */
-  let unsaved = false;
-  const guarded = (node) => node.closest?.("[data-guard]");
+  /* Unsaved changes: ask before they are left behind; Save and Cancel are answers. What is left all the same, or meets the
+     end of the session, is kept in this tab, and offered when the page is opened again. */
+  const guard = document.querySelector("[data-guard]");
+  let unsaved = Boolean(guard?.matches("[data-unsaved]"));
+  const guarded = (node) => node.closest?.("[data-guard]") && !node.closest("[data-aside]");
+  const keep = () => sessionStorage.setItem(guard.dataset.guard, new URLSearchParams(new FormData(guard)));
   document.addEventListener("input", (event) => { if (guarded(event.target)) unsaved = true; });
-  document.addEventListener("submit", (event) => { if (guarded(event.target)) unsaved = false; });
-  document.addEventListener("click", (event) => { if (event.target.closest?.("[data-discard]")) unsaved = false; });
+  document.addEventListener("submit", (event) => { if (event.target === guard) { keep(); unsaved = false; } });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("[data-edits]")) unsaved = true;
+    if (guard && event.target.closest?.("[data-discard]")) { unsaved = false; sessionStorage.removeItem(guard.dataset.guard); }
+  });
   addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
+  addEventListener("pagehide", () => { if (unsaved) keep(); });
+  document.addEventListener("htmx:beforeOnLoad", (event) => { // the session is over: the page is loaded anew, and leads to the login
+    if (unsaved && event.detail.xhr.getResponseHeader("HX-Refresh")) { keep(); unsaved = false; }
+  });
+  for (const form of document.querySelectorAll("[data-saved]")) sessionStorage.removeItem(form.dataset.saved);
+  for (const note of document.querySelectorAll("[data-kept]")) {
+    const kept = sessionStorage.getItem(note.dataset.kept);
+    note.hidden = !kept;
+    note.addEventListener("click", (event) => {
+      if (event.target.closest("[data-kept-resume]")) {
+        const form = document.createElement("form"), page = note.closest("form");
+        form.method = "post";
+        form.action = page.action;
+        const values = new URLSearchParams(kept);
+        values.set("csrfmiddlewaretoken", page.elements.csrfmiddlewaretoken.value);
+        values.set("do", "effect");
+        for (const [name, value] of values) {
+          const field = document.createElement("input");
+          Object.assign(field, { type: "hidden", name, value });
+          form.append(field);
+        }
+        document.body.append(form);
+        unsaved = false;
+        form.submit();
+      } else if (event.target.closest("[data-kept-drop]")) {
+        sessionStorage.removeItem(note.dataset.kept);
+        note.hidden = true;
+      }
+    });
+  }
+
+  /* An effect that could not be computed says so, until the next try. */
+  for (const [name, failed] of [["htmx:beforeRequest", false], ["htmx:responseError", true], ["htmx:sendError", true]]) {
+    document.addEventListener(name, ({ detail: { target } }) => { if (target?.id === "impact") target.classList.toggle("failed", failed); });
+  }
 
   /* A rule that is switched off needs no limits: its fields are dimmed, not lost. */
   document.addEventListener("change", (event) => {

@@ -177,6 +177,21 @@ def test_filter_card_and_settings_work_without_javascript(open_page: Any) -> Non
     expect(page.locator("input[name='no_activity.days']")).to_have_value("99")
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_job_title_is_corrected_and_left_to_the_rules_again(open_page: Any, scripts: bool) -> None:
+    page = open_page("/settings/titles/?level=unknown", java_script_enabled=scripts)
+    row = page.locator("tbody tr", has_text="Sales assistant")
+    row.get_by_label("Level of Sales assistant").select_option(label="Director")
+    row.get_by_role("button", name="Save").click()
+    expect(page.locator("#tabs")).to_contain_text("Corrected 1")
+    if not scripts:  # it is no longer among those that are not recognised
+        page.locator("#tabs").get_by_role("link", name="Corrected").click()
+    expect(row).to_contain_text("Corrected by Ana Ruiz")
+    row.get_by_role("button", name="Withdraw").click()
+    expect(page.locator("#tabs")).to_contain_text("Corrected 0")
+    expect(page.locator("[role=status]", has_text="The rules decide on “Sales assistant” again.")).to_be_visible()
+
+
 def test_unsaved_settings_ask_before_they_are_left(open_page: Any) -> None:
     page = open_page("/settings/alerts/?edit=1")
     asked: list[str] = []
@@ -213,6 +228,7 @@ PAGES = (
     "DEAL",
     "/settings/alerts/",
     "/settings/alerts/?edit=1",
+    "/settings/titles/",
     "/settings/crm/",
 )
 
