@@ -14,6 +14,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from alerts.rules import COUNT_SHIFT, RULES
+from deals import search
 from deals.querysets import DealQuerySet
 
 BITS: Mapping[str, int] = {rule.kind: 1 << rule.bit for rule in RULES}
@@ -92,16 +93,22 @@ class DealQuery:
                     "open": Q(),
                     "risk": Q(alert_mask__gt=0),
                     "clear": Q(alert_mask=0),
-                    "mine": Q(owner__email__iexact=email),
+                    "mine": Q(owner__email=email.lower()),  # as it is stored
                 }[self.view]
             case "alert":
                 return has_any(sum(BITS[kind] for kind in self.alert)) if self.alert else Q()
             case "q":
-                words = (Q(title__icontains=word) | Q(company__name__icontains=word) for word in self.q.split()[:8])
-                return reduce(and_, words, Q())
+                # Parts of words, in any order; a word without letters, say a lone accent, is in none.
+                words = search.plain(self.q).split()[:8] or ["\n"] * bool(self.q)
+                return reduce(and_, (Q(search__contains=word) for word in words), Q())
         chosen = getattr(self, name)
         ids = Q(**{f"{name}__in": [int(value) for value in chosen if value != NONE]})
         return (ids | Q(**{f"{name}__isnull": True}) if NONE in chosen else ids) if chosen else Q()
+
+    def allows(self, name: str, key: int | None) -> bool:
+        """Whether the facet `name`, "owner" or "stage", lets a deal with this one pass."""
+        chosen = getattr(self, name)
+        return not chosen or (NONE if key is None else str(key)) in chosen
 
     def matching(self, email: str, without: str = "") -> Q:
         """All facets, or all but one: the counts beside a facet's options leave that facet out."""

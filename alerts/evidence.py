@@ -6,7 +6,7 @@ alert, because one more unanswered call changes nothing about it.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -119,14 +119,25 @@ EVIDENCE = """
 WITH q AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(asked)s::jsonb)
     AS q(n int, deal bigint, mode text, after timestamptz, people bigint[], level int)
-), seen AS MATERIALIZED (
-    SELECT q.*, a.id, a.kind, a.state, a.ends_at, a.deleted, a.internal, a.nobody_coming, l.occurred_at AS at,
+), history AS MATERIALIZED (
+    -- Once a deal, however many of its alerts ask. `parts`: 0 engaged, 1 copied, 2 declined, 3 organiser.
+    SELECT d.deal, l.occurred_at AS at, a.id, a.kind, a.state, a.ends_at, a.deleted, a.internal, a.nobody_coming,
            CASE WHEN a.deleted THEN 'deleted' WHEN a.state NOT IN ('held', 'planned') THEN a.state
                 WHEN a.internal THEN 'internal' WHEN l.occurred_at > %(now)s THEN 'future'
-                WHEN a.state = 'planned' THEN 'never_done' END AS why
-    FROM q JOIN deals_dealactivity l ON l.organisation_id = %(org)s AND l.deal_id = q.deal
-         AND (q.mode IN ('ahead', 'level') OR l.occurred_at >= q.after)
+                WHEN a.state = 'planned' THEN 'never_done' END AS why, p.persons, p.parts
+    FROM (SELECT deal, CASE WHEN bool_or(mode IN ('ahead', 'level')) THEN '-infinity' ELSE min(after) END AS after,
+                 bool_or(mode IN ('people', 'others', 'level')) AS who FROM q GROUP BY deal) d
+    JOIN deals_dealactivity l ON l.organisation_id = %(org)s AND l.deal_id = d.deal AND l.occurred_at >= d.after
     JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = l.activity_id
+    LEFT JOIN LATERAL (
+        SELECT array_agg(p.person_id) AS persons, array_agg(CASE WHEN p.engaged THEN 0 WHEN p.part IN ('cc', 'bcc')
+               THEN 1 WHEN p.declined THEN 2 ELSE 3 END) AS parts
+        FROM deals_participant p
+        WHERE p.organisation_id = %(org)s AND p.activity_id = a.id AND p.person_id IS NOT NULL
+    ) p ON d.who
+), seen AS MATERIALIZED (
+    SELECT q.n, q.mode, q.after, q.people, q.level, h.* FROM q
+    JOIN history h ON h.deal = q.deal AND (q.mode IN ('ahead', 'level') OR h.at >= q.after)
 ), ahead AS (
     SELECT n, id, GREATEST(ends_at, at) AS at, CASE
                WHEN deleted THEN 'deleted' WHEN state NOT IN ('planned', 'held', 'no_show') THEN state
@@ -134,15 +145,15 @@ WITH q AS MATERIALIZED (
                WHEN state = 'held' AND at < after THEN 'done_early' END AS why
     FROM seen WHERE mode = 'ahead' AND kind IN ('meeting', 'call') AND GREATEST(ends_at, at) >= after
 ), there AS (
-    SELECT s.n, s.id, s.at, p.person_id, COALESCE(s.why, CASE WHEN bool_or(p.engaged) THEN NULL
-               WHEN bool_or(p.part IN ('cc', 'bcc')) THEN 'copied' WHEN bool_or(p.declined) THEN 'declined'
-               ELSE 'organiser' END) AS why
-    FROM seen s JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = s.id
-    LEFT JOIN deals_person x ON s.mode = 'level' AND x.organisation_id = %(org)s AND x.id = p.person_id
-    WHERE s.mode IN ('people', 'others', 'level') AND p.person_id IS NOT NULL AND CASE s.mode
-          WHEN 'people' THEN p.person_id = ANY(s.people) WHEN 'others' THEN p.person_id <> ALL(s.people)
-          ELSE x.level >= s.level END
-    GROUP BY s.n, s.id, s.at, s.why, p.person_id
+    SELECT t.n, t.id, t.at, t.person AS person_id, t.why FROM (
+        SELECT s.n, s.id, s.at, s.mode, s.level, p.person,
+               COALESCE(s.why, (ARRAY['copied', 'declined', 'organiser'])[NULLIF(min(p.part), 0)]) AS why
+        FROM seen s CROSS JOIN LATERAL unnest(s.persons, s.parts) AS p(person, part)
+        WHERE (s.why IS NOT NULL OR 0 <> ANY(s.parts)) AND CASE s.mode WHEN 'people' THEN p.person = ANY(s.people)
+              WHEN 'others' THEN p.person <> ALL(s.people) ELSE s.mode = 'level' END
+        GROUP BY s.n, s.id, s.at, s.mode, s.level, s.why, p.person
+    ) t LEFT JOIN deals_person x ON t.mode = 'level' AND x.organisation_id = %(org)s AND x.id = t.person
+    WHERE t.why IS NOT NULL AND (t.mode <> 'level' OR x.level >= t.level)
 ), every AS (
     SELECT n, id, at, why, '{}'::bigint[] AS people FROM seen WHERE mode = 'any' AND why IS NOT NULL
     UNION ALL SELECT n, id, at, why, '{}' FROM ahead WHERE why IS NOT NULL
@@ -191,7 +202,7 @@ EVIDENCE += " UNION ALL ".join(f"SELECT '{part}', to_jsonb({part}) FROM {part}" 
 
 def _read(organisation: Organisation, cases: Sequence[Case], clock: Clock) -> dict[str, list[dict[str, Any]]]:
     """The rows of each part."""
-    asked = [{"n": n, **asdict(each)} for n, case in enumerate(cases) if (each := _asked(case, clock.zone))]
+    asked = [{"n": n, **vars(each)} for n, case in enumerate(cases) if (each := _asked(case, clock.zone))]
     people = {pk for case in cases for fact in case.cited() if fact.what in ("holders", "streak") for pk in fact.ids}
     power = [case for case in cases if case.kind == "power_map"]
     levels = [

@@ -1,20 +1,22 @@
-"""Tabs and facets of the deal list, with their counts: two statements. Counts leave their own facet out."""
+"""Tabs, facets and sums of the deal list: one statement. Counts leave their own facet out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter
+from typing import NamedTuple
 
-from django.db.models import BigIntegerField, Count, F, Q, Sum, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db import connection
+from django.db.models import BooleanField, ExpressionWrapper
 from django.utils.translation import gettext as _
 
-from alerts.deal_query import NONE, DealQuery, has_any
-from alerts.rules import RULES, Family
+from accounts.models import Organisation
+from alerts.deal_query import BITS, FACETS, NONE, DealQuery
+from alerts.rules import COUNT_SHIFT, RULES, Family
 from deals.querysets import DealQuerySet
 
-AT_RISK = Q(alert_mask__gt=0)
+ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -63,55 +65,131 @@ class Chip:
     url: str
 
 
-def count_alerts(deals: DealQuerySet, query: DealQuery, email: str) -> dict[str, int]:
-    """Deals per view, of all open ones, and per alert kind, of those that match the other facets."""
-    return deals.aggregate(
-        open=Count("pk"),
-        risk=Count("pk", filter=AT_RISK),
-        clear=Count("pk", filter=~AT_RISK),
-        mine=Count("pk", filter=Q(owner__email__iexact=email)),
-        **_kinds(query.matching(email, without="alert")),
+@dataclass(frozen=True)
+class Place:
+    """An owner or a stage of open deals, or the lack of one: `key` is None. `group` and `position`: of a stage, its
+    pipeline's name and its place there. `count`: of the deals that match the other facets."""
+
+    key: int | None
+    label: str
+    group: str
+    position: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Total:
+    currency: str
+    count: int
+    count_at_risk: int
+    amount: Decimal
+    at_risk: Decimal
+
+
+@dataclass(frozen=True)
+class Counts:
+    """`views`: of all open deals. `kinds`: of the deals that match the other facets. `totals`: of those found."""
+
+    views: dict[str, int]
+    kinds: dict[str, int]
+    owners: list[Place]
+    stages: list[Place]
+    totals: list[Total]
+
+
+# One pass over the index of open deals. Owners and stages are counted by pairs and alerts by combinations of kinds, so
+# that what a facet leaves out is a matter of adding up. OFFSET 0: a condition is decided once a deal.
+_COUNTS = """
+WITH counted AS (
+    SELECT GROUPING(owner_id, currency) AS part, owner_id, stage_id, currency, alert_mask > 0 AS at_risk,
+           alert_mask & {kinds} AS kinds, count(*) AS every, count(*) FILTER (WHERE {but_alert}) AS but_alert,
+           count(*) FILTER (WHERE {but_place}) AS but_place, count(*) FILTER (WHERE {found}) AS found,
+           sum(amount) FILTER (WHERE {found}) AS amount
+    FROM ({deals} OFFSET 0) deal
+    GROUP BY GROUPING SETS ((owner_id, stage_id), (currency, alert_mask > 0), (alert_mask & {kinds}))
+)
+SELECT part, c.owner_id, o.name, o.email, c.stage_id, s.name, s.position, p.name, c.currency, c.at_risk, c.kinds,
+       c.every, c.but_alert, c.but_place, c.found, c.amount
+FROM counted c
+LEFT JOIN deals_colleague o ON o.organisation_id = %s AND o.id = c.owner_id
+LEFT JOIN deals_stage s ON s.organisation_id = %s AND s.id = c.stage_id
+LEFT JOIN deals_pipeline p ON p.organisation_id = %s AND p.id = s.pipeline_id
+"""
+
+
+class _Row(NamedTuple):
+    part: int  # 1: of an owner and a stage, 2: of a currency, 3: of a combination of kinds
+    owner: int | None
+    owner_name: str | None
+    owner_email: str | None
+    stage: int | None
+    stage_name: str | None
+    position: int | None
+    pipeline: str | None
+    currency: str
+    at_risk: bool
+    kinds: int
+    every: int
+    but_alert: int
+    but_place: int
+    found: int
+    amount: Decimal | None
+
+
+def count_deals(organisation: Organisation, deals: DealQuerySet, query: DealQuery, email: str) -> Counts:
+    """Counts and sums of `deals` (the open ones) for the reader with that e-mail address."""
+    facets = {name: query.facet(name, email) for name in ("view", *FACETS, "q")}
+    chosen = {f"in_{name}": ExpressionWrapper(q, BooleanField()) for name, q in facets.items() if q}
+    columns = ("owner_id", "stage_id", "currency", "amount", "alert_mask", *chosen)
+    # Any order will do, and the model's would cost a sort.
+    inner, params = deals.order_by().annotate(**chosen).values(*columns).query.sql_with_params()
+
+    def all_but(*names: str) -> str:
+        return " AND ".join(name for name in chosen if name.removeprefix("in_") not in names) or "true"
+
+    sql = _COUNTS.format(
+        deals=inner,
+        kinds=(1 << COUNT_SHIFT) - 1,
+        but_alert=all_but("alert"),
+        but_place=all_but("owner", "stage"),
+        found=all_but(),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*params, *[organisation.pk] * 3])
+        rows = [_Row(*row) for row in cursor.fetchall()]
+    pairs, currencies, kinds = ([row for row in rows if row.part == part] for part in (1, 2, 3))
+    every, clear = sum(row.every for row in kinds), sum(row.every for row in kinds if not row.kinds)
+    mine = sum(row.every for row in pairs if row.owner_email == email.lower())
+    owners: dict[tuple[int | None, str, str, int], int] = {}
+    stages: dict[tuple[int | None, str, str, int], int] = {}
+    for row in pairs:
+        owner = row.owner, row.owner_name or "", "", 0
+        stage = row.stage, row.stage_name or "", row.pipeline or "", row.position or 0
+        owners[owner] = owners.get(owner, 0) + (row.but_place if query.allows("stage", row.stage) else 0)
+        stages[stage] = stages.get(stage, 0) + (row.but_place if query.allows("owner", row.owner) else 0)
+    return Counts(
+        views={"open": every, "risk": every - clear, "clear": clear, "mine": mine},
+        kinds={kind: sum(row.but_alert for row in kinds if row.kinds & bit) for kind, bit in BITS.items()},
+        owners=[Place(*owner, count) for owner, count in owners.items()],
+        stages=[Place(*stage, count) for stage, count in stages.items()],
+        totals=_totals(currencies),
     )
 
 
-def _kinds(where: Q) -> dict[str, Count]:
-    return {rule.kind: Count("pk", filter=where & has_any(1 << rule.bit)) for rule in RULES}
-
-
-def count_kinds(deals: DealQuerySet, where: Q) -> dict[str, int]:
-    """How many deals have an open alert of each kind."""
-    return deals.aggregate(**_kinds(where))
-
-
-def group_deals(deals: DealQuerySet, query: DealQuery, email: str) -> dict[str, list[dict[str, Any]]]:
-    """Counts and sums per owner and per stage, each without its own facet, and per currency: one statement."""
-
-    def grouped(table: str, key: Any, label: str, without: str = "", **place: Any) -> Any:
-        where = query.matching(email, without)
-        return (
-            deals.order_by()
-            .values(table=Value(table), key=key, label=F(label), **{"group": Value(""), "position": Value(0), **place})
-            .annotate(
-                n=Count("pk", filter=where),
-                n_at_risk=Count("pk", filter=where & AT_RISK),
-                total=Sum("amount", filter=where),
-                total_at_risk=Sum("amount", filter=where & AT_RISK),
-            )
-        )
-
-    position = Coalesce(F("stage__position"), Value(0))
-    rows = grouped("owner", F("owner_id"), "owner__name", "owner").union(
-        grouped("stage", F("stage_id"), "stage__name", "stage", group=F("stage__pipeline__name"), position=position),
-        grouped("currency", Cast(Value(None), BigIntegerField()), "currency"),
-        all=True,
-    )
-    found: dict[str, list[dict[str, Any]]] = {"owner": [], "stage": [], "currency": []}
+def _totals(rows: Sequence[_Row]) -> list[Total]:
+    """The largest amount first; currencies of no deal that was found are left out."""
+    found: dict[str, Total] = {}
     for row in rows:
-        found[row["table"]].append(row)
-    found["currency"] = sorted(
-        (row for row in found["currency"] if row["n"]), key=lambda row: (-(row["total"] or 0), row["label"])
-    )
-    return found
+        total, amount = found.get(row.currency, Total(row.currency, 0, 0, ZERO, ZERO)), row.amount or ZERO
+        risk = (row.found, amount) if row.at_risk else (0, ZERO)
+        found[row.currency] = Total(
+            row.currency,
+            total.count + row.found,
+            total.count_at_risk + risk[0],
+            total.amount + amount,
+            total.at_risk + risk[1],
+        )
+    return sorted((t for t in found.values() if t.count), key=lambda total: (-total.amount, total.currency))
 
 
 def tabs_of(query: DealQuery, counts: dict[str, int]) -> list[Tab]:
@@ -134,25 +212,24 @@ def alert_facet(query: DealQuery, counts: dict[str, int]) -> Facet:
     return Facet("alert", _("Alert"), "bell", families)
 
 
-def _options(rows: Sequence[dict[str, Any]], chosen: tuple[str, ...], nobody: str) -> list[Option]:
-    found: dict[str, Option] = {}
-    for row in rows:
-        value = NONE if row["key"] is None else str(row["key"])
-        count = row["n"] + (found[value].count if value in found else 0)
-        found[value] = Option(value, row["label"] or nobody, count, value in chosen)
-    return list(found.values())
+def _options(places: Iterable[Place], chosen: tuple[str, ...], nobody: str) -> list[Option]:
+    options = []
+    for place in places:
+        value = NONE if place.key is None else str(place.key)
+        options.append(Option(value, place.label or nobody, place.count, value in chosen))
+    return options
 
 
-def owner_facet(query: DealQuery, rows: list[dict[str, Any]]) -> Facet:
-    rows.sort(key=lambda row: (row["key"] is None, (row["label"] or "").casefold()))
-    options = _options(rows, query.owner, _("No owner"))
+def owner_facet(query: DealQuery, places: Sequence[Place]) -> Facet:
+    places = sorted(places, key=lambda place: (place.key is None, place.label.casefold()))
+    options = _options(places, query.owner, _("No owner"))
     return Facet("owner", _("Owner"), "users", [Group("", options)] if options else [])
 
 
-def stage_facet(query: DealQuery, rows: list[dict[str, Any]]) -> Facet:
-    rows.sort(key=lambda row: (row["key"] is None, row["group"] or "", row["position"]))
+def stage_facet(query: DealQuery, places: Sequence[Place]) -> Facet:
+    places = sorted(places, key=lambda place: (place.key is None, place.group, place.position, place.key))
     pipelines = [
-        Group(name or "", _options(list(members), query.stage, _("No stage")))
-        for name, members in groupby(rows, key=itemgetter("group"))
+        Group(name, _options(members, query.stage, _("No stage")))
+        for name, members in groupby(places, key=attrgetter("group"))
     ]
     return Facet("stage", _("Stage"), "milestone", pipelines)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any, Literal
 
 from alerts.engine import Verdict
@@ -70,6 +71,10 @@ class Case:
 
     def cited(self) -> list[Fact]:
         """The facts that decide; the last one is where the counting starts, or what the date comes from."""
+        return self._cited
+
+    @cached_property
+    def _cited(self) -> list[Fact]:
         creation, reopening = Fact("creation", self._created), Fact("reopening", self.when("reopened_on"))
         activity = Fact("activity", self.when("last_on"), self._ids("activity"))
         match self.kind:

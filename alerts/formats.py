@@ -108,3 +108,14 @@ def time_apart(value: datetime, now: datetime) -> str:
 def join(parts: list[str]) -> str:
     """ "A, B and C" in the reader's language."""
     return format_list(parts, locale=active_locale()) if parts else ""
+
+
+def initials(name: str) -> str:
+    """Of the first word and the last one."""
+    words = name.replace("-", " ").split()
+    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+
+def tone(pk: int | None) -> int:
+    """One of six colours for an avatar, always the same for the same colleague."""
+    return (pk or 0) % 6

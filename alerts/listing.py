@@ -1,30 +1,29 @@
-"""What the deal list shows: tabs, facets with counts, totals per currency, rows. Six statements, however many rows."""
+"""What the deal list shows: tabs, facets with counts, totals per currency, rows. Five statements, however many rows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
-from django.db.models import Exists, Subquery
+from django.db.models import Exists, F, Subquery
+from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Organisation
 from alerts import formats, wording
 from alerts import settings as alert_settings
+from alerts.cards import ShownAlert, shown_alerts
 from alerts.deal_query import PAGE_SIZE, SORTS, DealQuery
-from alerts.evidence import names_for
-from alerts.facets import Chip, Facet, Tab, alert_facet, count_alerts, group_deals, owner_facet, stage_facet, tabs_of
-from alerts.facts import Case
-from alerts.models import Alert, Pending, Run
-from alerts.rules import BY_KIND, RULES
+from alerts.facets import Chip, Facet, Tab, Total, alert_facet, count_deals, owner_facet, stage_facet, tabs_of
+from alerts.markup import fill
+from alerts.models import Pending, Run
 from deals.clock import Clock
 from deals.models import Deal
 from deals.querysets import DealQuerySet
 
-ICONS_SHOWN, REJECTED_SHOWN = 5, 1
-ZERO = Decimal(0)
+ICONS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -36,38 +35,10 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Total:
-    currency: str
-    amount: Decimal
-    at_risk: Decimal
-
-
-@dataclass(frozen=True)
-class ShownAlert:
-    """An alert in the reader's language."""
-
-    kind: str
-    icon: str
-    critical: bool
-    title: str
-    sentence: str
-    since: str
-    action: str
-    rejected: list[str]
-
-    @property
-    def severity(self) -> str:
-        return _("Critical") if self.critical else _("Warning")
-
-
-@dataclass(frozen=True)
 class Row:
     deal: Deal
-    name: str
-    detail: str
-    overdue: bool
     alerts: list[ShownAlert]
-    spoken: str
+    today: date
 
     @property
     def badges(self) -> list[ShownAlert]:
@@ -78,6 +49,34 @@ class Row:
     def more(self) -> int:
         return max(0, len({alert.kind for alert in self.alerts}) - ICONS_SHOWN)
 
+    @property
+    def html(self) -> SafeString:
+        deal, company, today = self.deal, self.deal.company.name if self.deal.company else "", self.today
+        owner, close, last = deal.owner.name if deal.owner else "", deal.close_on, deal.last_interaction_on
+        name = company or deal.title or _("Untitled deal")
+        texts = {
+            "id": str(deal.pk),
+            "address": reverse("alerts:deal", args=[deal.pk]),
+            "name": name,
+            "detail": deal.title if company else "",
+            "alerts": SafeString("".join(alert.entry for alert in self.alerts)),
+            "icons": SafeString("".join(alert.badge for alert in self.badges)),
+            "more": f"+{self.more}" if self.more else "",
+            "spoken": wording.spoken(name, [alert.title for alert in self.alerts]) if self.alerts else "",
+            "amount": "" if deal.amount is None else formats.money(deal.amount, deal.currency),
+            "stage": deal.stage.name if deal.stage else "",
+            "close": formats.day(close, today) if close else "",
+            "close_date": close.isoformat() if close else "",
+            "overdue": "overdue" if close and close < today else "",
+            "last": formats.days_apart(last, today) if last else "",
+            "last_day": formats.day(last, today) if last else "",
+            "last_date": last.isoformat() if last else "",
+            "owner": owner,
+            "initials": formats.initials(owner),
+            "tone": str(formats.tone(deal.owner_id)),
+        }
+        return fill("alerts/row.html", texts)
+
 
 @dataclass
 class DealList:
@@ -85,14 +84,20 @@ class DealList:
     tabs: list[Tab]
     facets: list[Facet]
     totals: list[Total]
-    count: int
-    count_at_risk: int
     rows: list[Row] = field(default_factory=list)
     evaluated: str = ""
 
     @property
     def total_open(self) -> int:
         return self.tabs[0].count
+
+    @cached_property
+    def count(self) -> int:
+        return sum(total.count for total in self.totals)
+
+    @cached_property
+    def count_at_risk(self) -> int:
+        return sum(total.count_at_risk for total in self.totals)
 
     @property
     def noun(self) -> str:
@@ -171,9 +176,8 @@ class DealList:
 def deal_list(organisation: Organisation, email: str, query: DealQuery, clock: Clock) -> DealList:
     """The answer to `query` for the reader with that e-mail address."""
     deals = alert_settings.open_deals(organisation)
-    counts = count_alerts(deals, query, email)
-    groups = group_deals(deals, query, email)
-    facets = [alert_facet(query, counts), owner_facet(query, groups["owner"]), stage_facet(query, groups["stage"])]
+    counts = count_deals(organisation, deals, query, email)
+    facets = [alert_facet(query, counts.kinds), owner_facet(query, counts.owners), stage_facet(query, counts.stages)]
     # An owner or stage without open deals, of whoever: said, and left out.
     known = query
     for facet, sentence in (
@@ -186,15 +190,7 @@ def deal_list(organisation: Organisation, email: str, query: DealQuery, clock: C
             known = known.with_(**{facet.name: kept}, refused=(*known.refused, sentence), page=known.page)
     if known != query:
         return deal_list(organisation, email, known, clock)
-    currencies = groups["currency"]
-    found = DealList(
-        query=query,
-        tabs=tabs_of(query, counts),
-        facets=facets,
-        totals=[Total(row["label"], row["total"] or ZERO, row["total_at_risk"] or ZERO) for row in currencies],
-        count=sum(row["n"] for row in currencies),
-        count_at_risk=sum(row["n_at_risk"] for row in currencies),
-    )
+    found = DealList(query, tabs_of(query, counts.views), facets, counts.totals)
     if query.page > found.pages:
         sentence = _("There is no page %(page)s. This is the last one.") % {"page": formats.number(query.page)}
         found.query = query.with_(page=found.pages, refused=(*query.refused, sentence))
@@ -209,57 +205,21 @@ def _add_rows(found: DealList, organisation: Organisation, deals: DealQuerySet, 
     # The fifty rows are chosen first: what follows is asked for them alone.
     chosen = found.query.ordered(deals.filter(found.query.matching(email))).values("pk")[start : start + PAGE_SIZE]
     page = list(
-        found.query.ordered(deals.filter(pk__in=chosen).for_list()).annotate(
+        found.query.ordered(
+            organisation.deals.filter(pk__in=chosen).select_related("stage", "owner", "company")
+        ).annotate(
+            synced_at=F("source__synced_at"),
             evaluated_at=Subquery(runs.values("finished_at")[:1]),
             pending=Exists(Pending.objects.filter(organisation=organisation)),
         )
     )
     shown = shown_alerts(organisation, page, clock)
-    found.rows = [_row(deal, shown.get(deal.pk, []), clock) for deal in page]
+    found.rows = [Row(deal, shown.get(deal.pk, []), clock.today) for deal in page]
     found.evaluated = _evaluated(page[0], clock) if page else ""
-
-
-def shown_alerts(organisation: Organisation, deals: Sequence[Deal], clock: Clock) -> dict[int, list[ShownAlert]]:
-    """The open alerts of some deals, critical ones first, in sentences. Two statements."""
-    by_pk = {deal.pk: deal for deal in deals}
-    alerts = list(Alert.objects.filter(organisation=organisation, deal__in=by_pk, resolved_at=None))
-    order = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
-    alerts.sort(key=lambda alert: (order[alert.kind], alert.subject))
-    cases = [Case.of(alert, by_pk[alert.deal_id]) for alert in alerts]
-    names = names_for(organisation, cases, clock)
-    found: dict[int, list[ShownAlert]] = {}
-    for case in cases:
-        rule = BY_KIND[case.kind]
-        found.setdefault(case.deal.pk, []).append(
-            ShownAlert(
-                kind=case.kind,
-                icon=rule.icon,
-                critical=rule.critical,
-                title=wording.title(case.kind, case.subject, names),
-                sentence=wording.sentence(case, names, clock),
-                since=wording.since(case, clock),
-                action=str(rule.action),
-                rejected=wording.rejections(case, names, clock, REJECTED_SHOWN),
-            )
-        )
-    return found
-
-
-def _row(deal: Deal, alerts: list[ShownAlert], clock: Clock) -> Row:
-    company = deal.company.name if deal.company else ""
-    name = company or deal.title or _("Untitled deal")
-    return Row(
-        deal=deal,
-        name=name,
-        detail=deal.title if company else "",
-        overdue=deal.close_on is not None and deal.close_on < clock.today,
-        alerts=alerts,
-        spoken=wording.spoken(name, [alert.title for alert in alerts]),
-    )
 
 
 def _evaluated(deal: Any, clock: Clock) -> str:
     if deal.pending:
         return _("Alerts are being brought up to date.")
-    moments: list[datetime] = [moment for moment in (deal.evaluated_at, deal.source.synced_at) if moment]
+    moments: list[datetime] = [moment for moment in (deal.evaluated_at, deal.synced_at) if moment]
     return _("Alerts evaluated %(ago)s.") % {"ago": formats.time_apart(max(moments), clock.now)} if moments else ""

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from alerts.facts import Case
-from alerts.formats import day, days, days_apart, join, money, number
+from alerts.formats import day, days, days_apart, join, money, number, per_language
 from alerts.models import Alert
 from alerts.rules import BY_KIND
 from alerts.rules.power_map import LEVELS
@@ -101,8 +102,17 @@ def some(people: Sequence[str]) -> str:
 
 def activity(told: Told) -> str:
     """ "call with Ana Ruiz", "e-mail from Ana Ruiz", "meeting"."""
-    kinds = {"call": _("call"), "email": _("e-mail"), "message": _("message"), "meeting": _("meeting")}
-    what = kinds.get(told.kind, _("interaction"))
+    match told.kind:
+        case "call":
+            what = _("call")
+        case "email":
+            what = _("e-mail")
+        case "message":
+            what = _("message")
+        case "meeting":
+            what = _("meeting")
+        case _other:
+            what = _("interaction")
     if not told.people:
         return what
     if told.kind in ("email", "message"):
@@ -145,30 +155,38 @@ class _Days:
 
     def said(self, count: int) -> str:
         """A number and its unit, never parted at the end of a line."""
-        if not self.country:
-            return days(count)
-        text = ngettext("%(count)s working day", "%(count)s working days", count) % {"count": number(count)}
-        return text.replace(" ", "\u00a0")
+        return _working_days(count) if self.country else days(count)
 
     def apart(self, on: date) -> str:
         """ "today", "14 days ago", "in 3 working days"."""
-        count = self.since(on)
-        match (on - self.today).days:
-            case 0:
-                return _("today")
-            case -1 if not self.country:
-                return _("yesterday")
-            case 1 if not self.country:
-                return _("tomorrow")
-            case ahead if ahead > 0 and self.country:
-                text = ngettext("in %(count)s working day", "in %(count)s working days", -count)
-            case ahead if ahead > 0:
-                text = ngettext("in %(count)s day", "in %(count)s days", -count)
-            case _behind if self.country:
-                text = ngettext("%(count)s working day ago", "%(count)s working days ago", count)
-            case _behind:
-                text = ngettext("%(count)s day ago", "%(count)s days ago", count)
-        return text % {"count": number(abs(count))}
+        return _apart((on - self.today).days, self.since(on), bool(self.country))
+
+
+@per_language
+def _working_days(count: int) -> str:
+    text = ngettext("%(count)s working day", "%(count)s working days", count) % {"count": number(count)}
+    return text.replace(" ", "\u00a0")
+
+
+@per_language
+def _apart(distance: int, count: int, working: bool) -> str:
+    """`distance`: calendar days from today. `count`: days that have passed, of the kind that is counted."""
+    match distance:
+        case 0:
+            return _("today")
+        case -1 if not working:
+            return _("yesterday")
+        case 1 if not working:
+            return _("tomorrow")
+        case ahead if ahead > 0 and working:
+            text = ngettext("in %(count)s working day", "in %(count)s working days", -count)
+        case ahead if ahead > 0:
+            text = ngettext("in %(count)s day", "in %(count)s days", -count)
+        case _behind if working:
+            text = ngettext("%(count)s working day ago", "%(count)s working days ago", count)
+        case _behind:
+            text = ngettext("%(count)s day ago", "%(count)s days ago", count)
+    return text % {"count": number(abs(count))}
 
 
 @dataclass(frozen=True)
@@ -179,7 +197,7 @@ class _Telling:
     names: Names
     clock: Clock
 
-    @property
+    @cached_property
     def days(self) -> _Days:
         return _Days(self.clock.today, self.names.country if self.case.facts.get("business") else "")
 
@@ -197,12 +215,28 @@ class _Telling:
 
     def fill(self, pattern: str, on: date | None = None, **values: str) -> str:
         """`pattern` with the day, its distance in days and the limit filled in."""
-        if on:
-            count = self.days
-            values |= {"day": day(on, count.today), "ago": count.apart(on), "for": count.said(count.since(on))}
-        if self.case.facts.get("limit") is not None:
-            values["limit"] = self.limit
-        return pattern % values
+        return pattern % _Gaps(self, on, values)
+
+
+class _Gaps(dict[str, str]):
+    """What a pattern may ask for beside `values`; made only when it does."""
+
+    def __init__(self, tell: _Telling, on: date | None, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.tell, self.on = tell, on
+
+    def __missing__(self, name: str) -> str:
+        on, count = self.on, self.tell.days
+        match name:
+            case "limit":
+                return self.tell.limit
+            case "day" if on:
+                return day(on, count.today)
+            case "ago" if on:
+                return count.apart(on)
+            case "for" if on:
+                return count.said(count.since(on))
+        raise KeyError(name)
 
 
 def _no_activity(tell: _Telling) -> str:
@@ -425,33 +459,49 @@ def _rejection(rejection: Rejection, names: Names, clock: Clock) -> str:
 
 def why_not(code: str, people: str = "") -> str:
     """Why an activity is no interaction, or no meeting that lies ahead, or engaged somebody not; empty for no code."""
-    people_codes = {
-        "copied": _("%(people)s in copy only"),
-        "declined": _("%(people)s declined"),
-        "organiser": _("%(people)s recorded as organiser only"),
-    }
-    if code in people_codes:
-        return people_codes[code] % {"people": people}
-    return {
-        "internal": _("colleagues only, not counted"),
-        "future": _("planned, lies ahead"),
-        "never_done": _("planned, never marked as done, not counted"),
-        "done_early": _("marked as done already, no longer lies ahead"),
-        "nobody_coming": _("nobody invited is coming, not counted"),
-        "attempt": _("not answered, not counted"),
-        "cancelled": _("cancelled, not counted"),
-        "no_show": _("nobody came, not counted"),
-        "rescheduled": _("rescheduled, not counted"),
-        "draft": _("never sent, not counted"),
-        "bounced": _("not delivered, not counted"),
-        "deleted": _("deleted in the CRM, not counted"),
-    }.get(code, "")
+    match code:
+        case "copied":
+            return _("%(people)s in copy only") % {"people": people}
+        case "declined":
+            return _("%(people)s declined") % {"people": people}
+        case "organiser":
+            return _("%(people)s recorded as organiser only") % {"people": people}
+        case "internal":
+            return _("colleagues only, not counted")
+        case "future":
+            return _("planned, lies ahead")
+        case "never_done":
+            return _("planned, never marked as done, not counted")
+        case "done_early":
+            return _("marked as done already, no longer lies ahead")
+        case "nobody_coming":
+            return _("nobody invited is coming, not counted")
+        case "attempt":
+            return _("not answered, not counted")
+        case "cancelled":
+            return _("cancelled, not counted")
+        case "no_show":
+            return _("nobody came, not counted")
+        case "rescheduled":
+            return _("rescheduled, not counted")
+        case "draft":
+            return _("never sent, not counted")
+        case "bounced":
+            return _("not delivered, not counted")
+        case "deleted":
+            return _("deleted in the CRM, not counted")
+    return ""
 
 
 def since(case: Case, clock: Clock) -> str:
     """Since when it holds."""
     assert case.on is not None
-    return _("Since %(day)s (%(ago)s)") % {"day": day(case.on, clock.today), "ago": days_apart(case.on, clock.today)}
+    return _since(case.on, clock.today)
+
+
+@per_language
+def _since(on: date, today: date) -> str:
+    return _("Since %(day)s (%(ago)s)") % {"day": day(on, today), "ago": days_apart(on, today)}
 
 
 def measures(alert: Alert, case: Case, names: Names, clock: Clock) -> list[tuple[str, str]]:

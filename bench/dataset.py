@@ -21,7 +21,7 @@ from accounts.models import Organisation
 from accounts.tenancy import tenant
 from alerts import settings as alert_settings
 from config import embedded
-from deals import summaries
+from deals import search, summaries
 from deals.clock import Clock
 from deals.models import Source, Team, TeamMember
 
@@ -240,6 +240,8 @@ def _generate(organisation: Organisation, size: Size) -> None:
         with tenant(organisation):
             deals = range(FIRST_ID + chunk["start"], FIRST_ID + chunk["stop"] + 1)
             summaries.rebuild(organisation.pk, deals, Clock.of(organisation, now))
+            with connection.cursor() as cursor:
+                search.rebuild(cursor, organisation.pk, deals)
 
     _in_chunks(people, size.deals * 3, 50_000)
     vacuum("deals_deal")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, User
@@ -285,6 +285,8 @@ class Deal(Mirrored):
     roles = models.JSONField(default=dict, db_default={})
     roll_at = models.DateTimeField(null=True)  # when the first activity that lies ahead will have happened
 
+    search = models.TextField(blank=True, default="", db_default="")  # of open deals (deals.search)
+
     # Opaque here: bits that belong to `alerts.rules`.
     alert_mask = models.IntegerField(default=0)
 
@@ -293,10 +295,14 @@ class Deal(Mirrored):
     class Meta:
         constraints = [identity("deal")]
         indexes = [
+            # The deal list: its order, and all that its filters and counts read (docs/adr/0012).
             models.Index(
-                fields=["organisation", "alert_mask"],
-                include=["id", "amount", "currency", "owner", "stage"],
-                name="deal_open_risk",
+                F("organisation"),
+                F("alert_mask").bitrightshift(16).desc(nulls_last=True),
+                F("amount").desc(nulls_last=True),
+                F("id"),
+                include=["alert_mask", "currency", "owner", "stage", "pipeline", "close_on", "search"],
+                name="deal_list",
                 condition=Q(status="open", archived=False, deleted=False),
             ),
             models.Index(fields=["organisation", "roll_at"], name="deal_roll", condition=Q(roll_at__isnull=False)),

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from deals import people, summaries, titles
+from deals import people, search, summaries, titles
 from deals.clock import Clock
 from deals.copy import load
 from deals.models import Deal, Role, Source
@@ -52,6 +52,7 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         _arrived(cursor, source, "deals_dealcontact", "contact", "deals_contact", contacts)
         deals = latest(batch.deals)
         touched = _deals(cursor, source, deals)
+        search.rebuild(cursor, source.organisation_id, touched, companies, contacts)
         _arrived(cursor, source, "deals_dealactivity", "deal", "deals_deal", touched)
         activities, lost = _activities(cursor, source, [*batch.activities, *_unreadable_mail(deals)], clock)
         activities |= _no_longer(cursor, source, batch.other_activities)

@@ -75,11 +75,9 @@ def ago(context: Context, value: date | datetime | None) -> str:
 
 @register.filter
 def initials(name: Any) -> str:
-    words = str(name).replace("-", " ").split()
-    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+    return formats.initials(str(name))
 
 
 @register.filter
 def tone(pk: int | None) -> int:
-    """One of six colours for an avatar, always the same for the same colleague."""
-    return (pk or 0) % 6
+    return formats.tone(pk)

@@ -1,22 +1,31 @@
 """The deal list: rows, tabs, facets whose counts leave their own facet out, sums per currency, order, pages."""
 
+import gzip
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from random import Random
+from urllib.parse import urlencode
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
+from alerts.deal_query import BITS, SORTS, VIEWS, DealQuery
 from alerts.facets import Facet
 from alerts.formats import money
-from alerts.listing import DealList
-from deals.models import Pipeline
+from alerts.listing import DealList, deal_list
+from alerts.rules import COUNT_SHIFT, RULES
+from config import icons
+from deals.models import Deal, Pipeline
 from deals.records import (
     ColleagueRecord,
     CompanyRecord,
+    DealContactRecord,
     ParticipantRecord,
     PipelineRecord,
     RoleRecord,
@@ -293,3 +302,156 @@ def test_the_list_leaves_out_pipelines_that_are_not_watched(world: World) -> Non
         watched = [Pipeline.objects.get(external_id="p").pk]
     world.configure(pipelines=watched)
     assert "Elsewhere" not in client.get("/deals/").content.decode()
+
+
+def test_search_finds_parts_of_the_names_of_deal_company_and_contacts(world: World) -> None:
+    world.contact("zoé-marie")
+    world.deal("fine", title="Fine", amount=Decimal(9000), contacts=(DealContactRecord("zoé-marie"),))
+    client = log_in(world)
+    for words, found in {
+        "acme": ["Quiet"],
+        "ENERGIE": ["Quiet"],
+        "nergi qui": ["Quiet"],
+        "zoe": ["Fine"],
+        "Marie FIN": ["Fine"],
+        "zoe late": [],
+        "\u0301": [],  # an accent on nothing
+        "won": [],
+    }.items():
+        assert titles(get(client, urlencode({"q": words}))) == found, words
+
+
+KEYS = {"owner": ["a", "b", None], "stage": ["s1", "s2", None], "currency": ["EUR", "USD", ""]}
+
+
+@pytest.fixture
+def crowd() -> tuple[World, list[Deal]]:
+    """A hundred deals of every sort, and as they are stored. Their alert masks are any: the list only reads them."""
+    world, chance = world_now(), Random(5)
+    people = [
+        ColleagueRecord("a", "Ana", "ana@vigie.example", True),
+        ColleagueRecord("b", "Bob", "b@vigie.example", True),
+    ]
+    world.write(colleagues=people, companies=[CompanyRecord("acme", "Acme Énergie", world.at(9))])
+    model = world.deal("model", status="lost")
+    world.write(
+        deals=[
+            replace(
+                model,
+                external_id=f"n{n}",
+                title=chance.choice(["Alpha", "Bêta", "gamma alpha"]),
+                company=chance.choice(["acme", None]),
+                status=chance.choice(["open", "open", "open", "won"]),
+                archived=chance.random() < 0.1,
+                amount=chance.choice([None, Decimal(0), Decimal("99.5"), Decimal(1000)]),
+                close_on=chance.choice([None, world.day(3), world.day(-9)]),
+                **{name: chance.choice(choices) for name, choices in KEYS.items()},
+            )
+            for n in range(100)
+        ]
+    )
+    with world.inside():
+        deals = list(Deal.objects.filter(organisation=world.organisation))
+        for deal in deals:
+            kinds = [rule for rule in RULES if chance.random() < 0.25]
+            deal.alert_mask = sum(1 << rule.bit for rule in kinds) + (len(kinds) << COUNT_SHIFT)
+        Deal.objects.bulk_update(deals, ["alert_mask"])
+        return world, list(
+            Deal.objects.filter(organisation=world.organisation).open().select_related("owner", "company")
+        )
+
+
+def matches(deal: Deal, query: DealQuery, without: str = "") -> bool:
+    """What the list says of one deal, in plain words and without a database."""
+
+    def chosen(name: str, value: int | None) -> bool:
+        values = getattr(query, name)
+        return name == without or not values or ("none" if value is None else str(value)) in values
+
+    names = [deal.title, deal.company.name if deal.company else ""]
+    plain = " ".join(names).lower().replace("é", "e").replace("ê", "e")
+    view = {
+        "open": True,
+        "risk": deal.alert_mask > 0,
+        "clear": deal.alert_mask == 0,
+        "mine": deal.owner is not None and deal.owner.email == "ana@vigie.example",
+    }[query.view]
+    kinds = without == "alert" or not query.alert or any(deal.alert_mask & BITS[kind] for kind in query.alert)
+    words = all(word in plain for word in query.q.lower().split())
+    return view and kinds and words and chosen("owner", deal.owner_id) and chosen("stage", deal.stage_id)
+
+
+def test_every_combination_of_filters_counts_what_one_deal_at_a_time_counts(crowd: tuple[World, list[Deal]]) -> None:
+    world, deals = crowd
+    chance = Random(7)
+    owners, stages = ({str(getattr(d, f"{name}_id") or "none") for d in deals} for name in ("owner", "stage"))
+
+    def some(values: Iterable[str]) -> tuple[str, ...]:
+        values = sorted(values)
+        return tuple(sorted(chance.sample(values, chance.choice([0, 0, 1, 2]))))
+
+    for _ in range(60):
+        query = DealQuery(
+            view=chance.choice(VIEWS),
+            alert=some(BITS),
+            owner=some(owners),
+            stage=some(stages),
+            q=chance.choice(["", "", "alpha", "BETA", "acme alp", "zzz"]),
+            sort=chance.choice(["", "-"]) + chance.choice(list(SORTS)),
+        )
+        with world.inside():
+            found = deal_list(world.organisation, "Ana@vigie.example", query, world.clock)
+        expected = [deal for deal in deals if matches(deal, query)]
+        assert {row.deal.pk for row in found.rows} <= {deal.pk for deal in expected}
+        assert (found.count, len(found.rows)) == (len(expected), min(50, len(expected))), query
+        assert found.count_at_risk == sum(deal.alert_mask > 0 for deal in expected)
+        assert {t.currency: (t.amount, t.at_risk) for t in found.totals} == {
+            currency: (
+                sum(d.amount or 0 for d in expected if d.currency == currency),
+                sum(d.amount or 0 for d in expected if d.currency == currency and d.alert_mask > 0),
+            )
+            for currency in {d.currency for d in expected}
+        }
+        for facet, of in zip(found.facets, (None, "owner_id", "stage_id"), strict=True):
+            rest = [deal for deal in deals if matches(deal, query, without=facet.name)]
+            for option in facet.options:
+                holds = [
+                    bool(deal.alert_mask & BITS[option.value])
+                    if of is None
+                    else str(getattr(deal, of) or "none") == option.value
+                    for deal in rest
+                ]
+                assert option.count == sum(holds), (query, facet.name, option)
+        assert [tab.count for tab in found.tabs][:3] == [
+            len(deals),
+            sum(deal.alert_mask > 0 for deal in deals),
+            sum(deal.alert_mask == 0 for deal in deals),
+        ]
+
+
+def test_the_search_and_the_counts_read_nothing_but_the_index(crowd: tuple[World, list[Deal]]) -> None:
+    world, _deals = crowd
+    with world.inside(), CaptureQueriesContext(connection) as captured:
+        deal_list(world.organisation, "ana@vigie.example", DealQuery(q="alpha", view="risk"), world.clock)
+    [counting] = [q["sql"] for q in captured.captured_queries if "GROUPING SETS" in q["sql"]]
+    with world.inside(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        cursor.execute("EXPLAIN " + counting.replace("%", "%%"), [])
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "Index Only Scan using deal_list" in plan
+
+
+def test_the_first_load_of_fifty_rows_is_small(world: World) -> None:
+    many = {"created_at": world.at(80), "stage_entered_at": world.at(60), "close_on": world.day(3), "amount": None}
+    model = world.deal("more", **many)
+    world.write(deals=[replace(model, external_id=f"more{n}", title=f"Deal {n}") for n in range(60)])
+    world.evaluate()
+    answer = log_in(world).get("/deals/", headers={"accept-encoding": "gzip"})
+    page = gzip.decompress(answer.content).decode()
+    assert page.count("<tr>") == 51
+    files = {part.split('"')[0] for part in re.split('(?:href|src)="/static/', page)[1:]}
+    assert len(files) >= 4
+    sizes = [len(gzip.compress((settings.STATIC_ROOT / name).read_bytes())) for name in files]
+    sprite = len(gzip.compress(icons.sprite()))
+    assert len(answer.content) <= 30_000
+    assert len(answer.content) + sum(sizes) + sprite <= 65_000
