@@ -44,6 +44,8 @@ GROWING = (
     *("deals_company", "deals_contact", "deals_person", "deals_personaddress", "deals_deal", "deals_dealcontact"),
     *("deals_activity", "deals_dealactivity", "deals_participant", "deals_dealperson"),
 )
+# The account of a token that could not be checked yet.
+UNCHECKED = Account(account_id="", name="", link_base="", time_zone="", currency="")
 _LOCK = 0x5653  # "VS": synchronisations, among the advisory locks of this database
 
 
@@ -71,10 +73,6 @@ def connect(organisation: Organisation, provider: str, token: str) -> Connection
     if trouble:
         _wait(run, trouble, "")
     return connection
-
-
-# The account of a token that could not be checked yet.
-UNCHECKED = Account(account_id="", name="", link_base="", time_zone="", currency="")
 
 
 def _keep(organisation: Organisation, provider: str, token: str, account: Account) -> Connection:
