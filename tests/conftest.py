@@ -1,8 +1,10 @@
 """The suite runs on real services: `make test`, or `python -m config.embedded pytest …` for some of it.
 
 It is logged in as the app role, as the product is. The test database is made by the owner (config/postgres/base.py).
+Two processes share the files of tests, each with a database of its own in PostgreSQL and in Valkey.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,11 @@ hypothesis.settings.register_profile(
     "vigie", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("vigie")
+
+if process := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
+    # The environment is for the web servers and workers that a test starts.
+    os.environ["REDIS_URL"] = f"{settings.REDIS_URL.rpartition('/')[0]}/{int(process) + 1}"
+    settings.REDIS_URL = settings.CELERY_BROKER_URL = os.environ["REDIS_URL"]
 
 DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 

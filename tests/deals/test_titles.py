@@ -38,7 +38,7 @@ def withdraw(world: World, title: str) -> set[int]:
 def contacts(world: World) -> dict[str, tuple[int | None, str]]:
     """{contact: (level, rule)}"""
     with world.inside():
-        return {c.external_id: (c.level, c.level_rule) for c in Contact.objects.all()}
+        return {c.external_id: (c.level, c.level_rule) for c in Contact.objects.order_by("pk")}
 
 
 def persons(world: World) -> list[tuple[str, int | None, str]]:

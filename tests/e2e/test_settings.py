@@ -239,6 +239,7 @@ def states(page: Page, base: str) -> Any:
     page.locator("#o-name").fill("A")
     page.locator("#close").click()
     page.locator("#edit-0").wait_for()
+    settled(page)
     page.locator("#flagged-no_activity").click()
     page.locator("#behind").wait_for()
     page.locator("#find").fill("quiet")
