@@ -1,10 +1,10 @@
 """What the activities of a deal add up to, written beside the deal in the transaction that changes them.
 
 Without these columns the same evaluation costs two to eight times as much. They are rebuilt from the facts for the
-touched deals, by sets, and never adjusted. Only rows that differ are written.
+touched deals, by sets; only the passing of time carries them on. Only rows that differ are written.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db import connection
@@ -12,14 +12,14 @@ from django.db import connection
 from deals.clock import Clock
 from deals.models import Deal
 
-# Interaction, planned, streak: PRODUCT §1 and §2.
-HISTORY = """
+# Interaction, engaged, streak: PRODUCT §1 and §2. Of the whole history, or of what is in {since}.
+_FACTS = """
 WITH d AS MATERIALIZED (
     SELECT d.* FROM deals_deal d WHERE d.organisation_id = %(org)s AND d.id = ANY(%(deals)s)
 ), a AS MATERIALIZED (
     SELECT l.deal_id, l.occurred_at, a.id, a.kind, a.state, a.internal, a.nobody_coming, a.ends_at
     FROM d
-    JOIN deals_dealactivity l ON l.organisation_id = %(org)s AND l.deal_id = d.id
+    JOIN deals_dealactivity l ON l.organisation_id = %(org)s AND l.deal_id = d.id {since}
     JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = l.activity_id
     WHERE NOT a.deleted
 ), i AS MATERIALIZED (
@@ -33,31 +33,9 @@ WITH d AS MATERIALIZED (
            (array_agg(e.id ORDER BY e.occurred_at DESC, e.id DESC))[1] AS last_activity_id,
            count(DISTINCT e.occurred_at)::int AS interactions
     FROM engagement e GROUP BY e.deal_id, e.person_id
-), gone AS (
-    DELETE FROM deals_dealperson x USING d WHERE x.organisation_id = %(org)s AND x.deal_id = d.id
-    AND NOT EXISTS (SELECT FROM people p WHERE p.deal_id = x.deal_id AND p.person_id = x.person_id)
-), written AS (
-    INSERT INTO deals_dealperson AS t
-        (organisation_id, deal_id, person_id, first_on, last_on, last_activity_id, interactions)
-    SELECT %(org)s, deal_id, person_id, first_on, last_on, last_activity_id, interactions FROM people
-    ON CONFLICT (organisation_id, deal_id, person_id) DO UPDATE SET first_on = excluded.first_on,
-        last_on = excluded.last_on, last_activity_id = excluded.last_activity_id, interactions = excluded.interactions
-    WHERE (t.first_on, t.last_on, t.last_activity_id, t.interactions) IS DISTINCT FROM
-          (excluded.first_on, excluded.last_on, excluded.last_activity_id, excluded.interactions)
-), engaged AS (
-    SELECT p.deal_id, count(*)::int AS engaged_count, count(x.level)::int AS titled_count, max(x.level) AS top_level
-    FROM people p JOIN deals_person x ON x.organisation_id = %(org)s AND x.id = p.person_id GROUP BY p.deal_id
 ), last AS (
     SELECT DISTINCT ON (deal_id) deal_id, id, occurred_at, occurred_on FROM i
     ORDER BY deal_id, occurred_at DESC, id DESC
-), planned AS (
-    -- A meeting counts on the day on which it ends, one held on the day it took place; a call on its day, no attempt.
-    SELECT DISTINCT ON (deal_id) deal_id, id, (u.until AT TIME ZONE %(zone)s)::date AS until_on
-    FROM a CROSS JOIN LATERAL (
-        SELECT CASE WHEN a.state = 'held' THEN a.occurred_at ELSE GREATEST(a.ends_at, a.occurred_at) END AS until) u
-    WHERE NOT a.nobody_coming AND (a.kind = 'meeting' AND a.state IN ('planned', 'held', 'no_show')
-          OR a.kind = 'call' AND a.state IN ('planned', 'held'))
-    ORDER BY deal_id, u.until DESC, id DESC
 ), moments AS (
     -- Interactions at the same time count as one.
     SELECT deal_id, occurred_at, min(occurred_on) AS occurred_on, min(person_id) AS one, max(person_id) AS other
@@ -76,6 +54,30 @@ WITH d AS MATERIALIZED (
 ), ahead AS (
     SELECT deal_id, min(occurred_at) AS at FROM a
     WHERE state = 'held' AND NOT internal AND occurred_at > %(now)s GROUP BY deal_id
+"""
+_HISTORY = """
+), gone AS (
+    DELETE FROM deals_dealperson x USING d WHERE x.organisation_id = %(org)s AND x.deal_id = d.id
+    AND NOT EXISTS (SELECT FROM people p WHERE p.deal_id = x.deal_id AND p.person_id = x.person_id)
+), written AS (
+    INSERT INTO deals_dealperson AS t
+        (organisation_id, deal_id, person_id, first_on, last_on, last_activity_id, interactions)
+    SELECT %(org)s, deal_id, person_id, first_on, last_on, last_activity_id, interactions FROM people
+    ON CONFLICT (organisation_id, deal_id, person_id) DO UPDATE SET first_on = excluded.first_on,
+        last_on = excluded.last_on, last_activity_id = excluded.last_activity_id, interactions = excluded.interactions
+    WHERE (t.first_on, t.last_on, t.last_activity_id, t.interactions) IS DISTINCT FROM
+          (excluded.first_on, excluded.last_on, excluded.last_activity_id, excluded.interactions)
+), engaged AS (
+    SELECT p.deal_id, count(*)::int AS engaged_count, count(x.level)::int AS titled_count, max(x.level) AS top_level
+    FROM people p JOIN deals_person x ON x.organisation_id = %(org)s AND x.id = p.person_id GROUP BY p.deal_id
+), planned AS (
+    -- A meeting counts on the day on which it ends, one held on the day it took place; a call on its day, no attempt.
+    SELECT DISTINCT ON (deal_id) deal_id, id, (u.until AT TIME ZONE %(zone)s)::date AS until_on
+    FROM a CROSS JOIN LATERAL (
+        SELECT CASE WHEN a.state = 'held' THEN a.occurred_at ELSE GREATEST(a.ends_at, a.occurred_at) END AS until) u
+    WHERE NOT a.nobody_coming AND (a.kind = 'meeting' AND a.state IN ('planned', 'held', 'no_show')
+          OR a.kind = 'call' AND a.state IN ('planned', 'held'))
+    ORDER BY deal_id, u.until DESC, id DESC
 ), s AS (
     SELECT d.id, (d.created_at AT TIME ZONE %(zone)s)::date AS created_on,
         (d.reopened_at AT TIME ZONE %(zone)s)::date AS reopened_on,
@@ -99,13 +101,60 @@ WITH d AS MATERIALIZED (
 UPDATE deals_deal t SET ({columns}) = ({values}) FROM s WHERE t.organisation_id = %(org)s AND t.id = s.id
 AND ({stored}) IS DISTINCT FROM ({values})
 """
-_COLUMNS = (
-    *("created_on", "reopened_on", "stage_entered_on", "stage_known", "last_interaction_at", "last_interaction_on"),
-    *("last_interaction_id", "last_touch_on", "planned_until_on", "planned_id", "streak_person_id", "streak_on"),
-    *("streak_count", "engaged_count", "titled_count", "top_level", "roll_at"),
+# What has happened since `roll_at`, put after the history that the columns hold already: nothing before it has changed,
+# or the deal would have been rebuilt. When a meeting was planned to end does not depend on today.
+_ROLL = """
+), written AS (
+    INSERT INTO deals_dealperson AS t
+        (organisation_id, deal_id, person_id, first_on, last_on, last_activity_id, interactions)
+    SELECT %(org)s, deal_id, person_id, first_on, last_on, last_activity_id, interactions FROM people
+    ON CONFLICT (organisation_id, deal_id, person_id) DO UPDATE SET last_on = excluded.last_on,
+        last_activity_id = excluded.last_activity_id, interactions = t.interactions + excluded.interactions
+), engaged AS (
+    SELECT p.deal_id, count(*)::int AS engaged_count, count(x.level)::int AS titled_count, max(x.level) AS top_level
+    FROM (
+        SELECT deal_id, person_id FROM people UNION
+        SELECT e.deal_id, e.person_id FROM d JOIN deals_dealperson e ON e.organisation_id = %(org)s AND e.deal_id = d.id
+    ) p JOIN deals_person x ON x.organisation_id = %(org)s AND x.id = p.person_id GROUP BY p.deal_id
+), s AS (
+    SELECT d.id, COALESCE(last.occurred_at, d.last_interaction_at) AS last_interaction_at,
+        COALESCE(last.occurred_on, d.last_interaction_on) AS last_interaction_on,
+        COALESCE(last.id, d.last_interaction_id) AS last_interaction_id, GREATEST(d.last_touch_on, last.occurred_on) AS last_touch_on,
+        CASE WHEN extended IS NULL THEN d.streak_person_id ELSE streak.person_id END AS streak_person_id,
+        CASE WHEN extended IS NULL THEN d.streak_on WHEN extended THEN (d.streak_on || streak.dates)[1:10]
+             ELSE COALESCE(streak.dates, '{}') END AS streak_on,
+        CASE WHEN extended IS NULL THEN d.streak_count WHEN extended THEN d.streak_count + streak.length
+             ELSE COALESCE(streak.length, 0) END AS streak_count,
+        COALESCE(engaged.engaged_count, 0) AS engaged_count, COALESCE(engaged.titled_count, 0) AS titled_count,
+        engaged.top_level, ahead.at AS roll_at
+    FROM d LEFT JOIN last ON last.deal_id = d.id LEFT JOIN streak ON streak.deal_id = d.id
+    LEFT JOIN broken ON broken.deal_id = d.id LEFT JOIN engaged ON engaged.deal_id = d.id
+    LEFT JOIN ahead ON ahead.deal_id = d.id
+    -- NULL: nobody was engaged; true: the same person went on alone; false: the streak begins anew, or ends.
+    CROSS JOIN LATERAL (SELECT CASE WHEN COALESCE(streak.deal_id, broken.deal_id) IS NOT NULL THEN
+        broken.at IS NULL AND streak.person_id IS NOT DISTINCT FROM d.streak_person_id END AS extended) x
 )
-for _name, _prefix in (("{columns}", ""), ("{values}", "s."), ("{stored}", "t.")):
-    HISTORY = HISTORY.replace(_name, ", ".join(_prefix + column for column in _COLUMNS))
+UPDATE deals_deal t SET ({columns}) = ({values}) FROM s WHERE t.organisation_id = %(org)s AND t.id = s.id
+"""
+_HISTORIC = (
+    *("last_interaction_at", "last_interaction_on", "last_interaction_id", "last_touch_on", "streak_person_id"),
+    *("streak_on", "streak_count", "engaged_count", "titled_count", "top_level", "roll_at"),
+)
+_COLUMNS = (
+    *("created_on", "reopened_on", "stage_entered_on", "stage_known", "planned_until_on", "planned_id"),
+    *_HISTORIC,
+)
+
+
+def _with_columns(sql: str, since: str, columns: Collection[str]) -> str:
+    sql = sql.replace("{since}", since)
+    for name, prefix in (("{columns}", ""), ("{values}", "s."), ("{stored}", "t.")):
+        sql = sql.replace(name, ", ".join(prefix + column for column in columns))
+    return sql
+
+
+HISTORY = _with_columns(_FACTS + _HISTORY, "", _COLUMNS)
+ROLL = _with_columns(_FACTS + _ROLL, "AND l.occurred_at >= d.roll_at", _HISTORIC)
 
 # Who holds a role since when is remembered for each holder; the role is known since the earliest of today's holders.
 ROLES = """
@@ -144,21 +193,25 @@ WHERE t.organisation_id = %(org)s AND t.id = s.id AND t.roles IS DISTINCT FROM s
 
 def rebuild(organisation: int, deals: Collection[int], clock: Clock) -> None:
     """Bring the derived columns of `deals` up to date. Runs in the caller's transaction and tenant context."""
-    if not deals:
-        return
-    scope: dict[str, Any] = {"org": organisation, "deals": sorted(deals), "now": clock.now, "zone": clock.zone.key}
-    with connection.cursor() as cursor:
-        cursor.execute(HISTORY, scope)
-        cursor.execute(ROLES, scope)
+    _execute((HISTORY, ROLES), organisation, deals, clock)
 
 
 def roll(organisation: int, clock: Clock) -> list[int]:
-    """Rebuild the deals of which an activity that lay ahead has happened meanwhile, without a write at the CRM.
+    """Carry on the deals of which an activity that lay ahead has happened meanwhile, without a write at the CRM.
 
-    Returns their ids.
+    The result is that of `rebuild`, without reading the whole history. Returns the ids of the deals.
     """
     ids = list(
         Deal.objects.filter(organisation=organisation, roll_at__lte=clock.now).values_list("pk", flat=True)[:50_000]
     )
-    rebuild(organisation, ids, clock)
+    _execute((ROLL, ROLES), organisation, ids, clock)
     return ids
+
+
+def _execute(statements: Iterable[str], organisation: int, deals: Collection[int], clock: Clock) -> None:
+    if not deals:
+        return
+    scope: dict[str, Any] = {"org": organisation, "deals": sorted(deals), "now": clock.now, "zone": clock.zone.key}
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement, scope)
