@@ -32,6 +32,10 @@ class User(AbstractBaseUser):
     email = models.EmailField(_("e-mail"), max_length=254)
     name = models.CharField(_("name"), max_length=200, blank=True)
     is_active = models.BooleanField(default=True)
+    # What the person chose for every page; blank: the organisation's, the system's.
+    language = models.CharField(max_length=2, blank=True, default="", db_default="")
+    time_zone = models.CharField(max_length=64, blank=True, default="", db_default="")
+    theme = models.CharField(max_length=5, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "email"
@@ -72,9 +76,16 @@ class Membership(models.Model):
         MANAGER = "manager", _("Manager")
         REP = "rep", _("Rep")
 
+    class Digest(models.TextChoices):
+        NEVER = "never", _("Never")
+        DAILY = "daily", _("Every working day")
+        WEEKLY = "weekly", _("Every Monday")
+
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.REP)
+    digest = models.CharField(max_length=10, choices=Digest, default=Digest.NEVER, db_default="never")
+    digest_sent_on = models.DateField(null=True)  # local to the organisation
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "organisation"], name="membership_unique")]

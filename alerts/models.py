@@ -150,3 +150,71 @@ class Run(TenantModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "cause", "key"], name="run_once")]
+
+
+class SavedView(TenantModel):
+    """A named set of filters: `query` is the canonical query string of the deal list (alerts.deal_query)."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="saved_views", db_index=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    query = models.TextField(blank=True)
+    shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "user", "name"], name="saved_view_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class StartView(TenantModel):
+    """The saved view with which a member's deal list opens, their own or a shared one."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="start_views", db_index=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    view = TenantKey(SavedView, related_name="+", db_index=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "user"], name="start_view_one")]
+
+
+class Snooze(TenantModel):
+    """An alert that people do not want to see on one deal for now; the rule goes on being evaluated.
+
+    Until the morning of `until_on`, or until the deal changes from what it was (`state`), or for good when it is muted
+    (neither). `subject` as in Alert. It ends (`ended_at`) by hand, by its date or by a change.
+    """
+
+    deal = TenantKey(Deal, related_name="snoozes", db_index=False)
+    kind = models.CharField(max_length=20)
+    subject = models.TextField(blank=True)
+    until_on = models.DateField(null=True)
+    state = models.CharField(max_length=32, blank=True)
+    reason = models.TextField(blank=True)
+    user = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "deal", "kind", "subject"],
+                name="snooze_one_open",
+                condition=Q(ended_at__isnull=True),
+            )
+        ]
+
+
+class Feedback(TenantModel):
+    """Whether somebody found an alert useful or a false alarm; one opinion a person and alert, the last one counts."""
+
+    alert = TenantKey(Alert, related_name="feedback", db_index=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    useful = models.BooleanField()
+    comment = models.TextField(blank=True)
+    given_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "alert", "user"], name="feedback_one")]

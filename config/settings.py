@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "deals",
     "alerts",
     "crm_sync",
+    "workplace",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

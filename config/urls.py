@@ -19,6 +19,7 @@ urlpatterns = [
     path("", include("alerts.urls")),
     path("api/v1/", include("alerts.api.urls")),
     path("", include("crm_sync.urls")),
+    path("", include("workplace.urls")),
     path("", include("accounts.urls")),
     path("language/", login_not_required(set_language), name="set_language"),
     path("icons.<slug:version>.svg", icons, name="icons"),

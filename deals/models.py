@@ -49,6 +49,24 @@ def identity(name: str) -> models.UniqueConstraint:
     return models.UniqueConstraint(fields=["organisation", "source", "external_id"], name=f"{name}_identity")
 
 
+class ExchangeRate(TenantModel):
+    """What one unit of `currency` is worth in the organisation's `base` currency from a date on, as an admin said."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="exchange_rates", db_index=False)
+    base = models.CharField(max_length=3)
+    currency = models.CharField(max_length=3)
+    valid_on = models.DateField()
+    rate = models.DecimalField(max_digits=20, decimal_places=10)
+    entered_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    entered_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "base", "currency", "valid_on"], name="exchange_rate_one"),
+            models.CheckConstraint(condition=Q(rate__gt=0), name="exchange_rate_positive"),
+        ]
+
+
 class Colleague(Mirrored):
     """A user or owner of the CRM, archived ones too."""
 
@@ -62,6 +80,16 @@ class Colleague(Mirrored):
 
     def __str__(self) -> str:
         return self.name
+
+
+class OwnerLink(TenantModel):
+    """Whom an admin says a CRM user is; nobody when `user` is None. Without a row they are found by e-mail address."""
+
+    colleague = TenantKey(Colleague, related_name="links", db_index=False)
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "colleague"], name="owner_link_one")]
 
 
 class Team(TenantModel):
