@@ -8,11 +8,14 @@ import argparse
 import logging
 
 from bench import dataset
-from bench.evaluation import evaluate_all, evaluate_one, preview, rls
+from bench.evaluation import evaluate_all, evaluate_growth, evaluate_one, preview, rls
 from bench.pages import list_page
 from bench.sync import sync_first
 
-BENCHES = {bench.__name__: bench for bench in (evaluate_all, evaluate_one, preview, rls, list_page, sync_first)}
+BENCHES = {
+    bench.__name__: bench
+    for bench in (evaluate_all, evaluate_growth, evaluate_one, preview, rls, list_page, sync_first)
+}
 
 
 def main() -> None:

@@ -61,6 +61,24 @@ def evaluate_all(data: Dataset) -> None:
         report("evaluate_all_write", value, "s", floor, goal=("ratio", "≤", 1.25), **facts)
 
 
+def evaluate_growth(data: Dataset) -> None:
+    """What an open deal costs among 1,000, 10,000 … and among all of them: the dearest against the cheapest."""
+    organisation, clock = data.organisation, data.clock
+    with tenant(organisation):
+        engine.evaluate(organisation, Deal.objects.filter(organisation=organisation), clock)
+        pks = list(Deal.objects.open().order_by("pk").values_list("pk", flat=True))
+
+    def microseconds(count: int) -> float:
+        deals = Deal.objects.filter(organisation=organisation, pk__lte=pks[count - 1])
+        statement = engine.statement(organisation, deals, clock, COUNT_HITS)
+        return typical(lambda: fetch(*statement))[0] / count * 1e6
+
+    with serial(data):
+        counts = [count for count in (1_000, 10_000, 100_000) if count < len(pks)]
+        costs = {f"of_{count}": microseconds(count) for count in (*counts, len(pks))}
+    report("evaluate_growth", max(costs.values()), "µs", min(costs.values()), goal=("ratio", "≤", 2), **costs)
+
+
 def evaluate_one(data: Dataset, count: int = 150) -> None:
     """One changed deal as the worker evaluates it: its own transaction, mark, difference and commit included.
 
