@@ -1,11 +1,16 @@
-"""`request.org` and `request.membership`: set once, for the whole request, inside that organisation's transaction."""
+"""`request.org` and `request.membership`: set once, for the whole request, inside that organisation's transaction.
+
+And what a user chose for every page: the language (theme and time zone are asked by `config.context`).
+"""
 
 from collections.abc import Callable
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import translation
 
+from accounts import sign_ins
 from accounts.models import Membership, Organisation
 from accounts.tenancy import tenant
 
@@ -20,7 +25,16 @@ class OrganisationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        membership = self.membership_of(request)
+        memberships: list[Membership] = []
+        if request.user.is_authenticated:
+            memberships = self.memberships_of(request)
+            sign_ins.see(request)
+            if language := request.user.language:
+                translation.activate(language)
+                request.LANGUAGE_CODE = language
+        chosen = request.session.get("organisation") if memberships else None
+        membership = next((m for m in memberships if m.organisation_id == chosen), next(iter(memberships), None))
+        request.memberships = memberships  # type: ignore[attr-defined]
         request.membership = membership  # type: ignore[attr-defined]
         request.org = membership.organisation if membership else None  # type: ignore[attr-defined]
         if membership is None:
@@ -35,12 +49,9 @@ class OrganisationMiddleware:
             transaction.set_rollback(True)
 
     @staticmethod
-    def membership_of(request: HttpRequest) -> Membership | None:
-        if not request.user.is_authenticated:
-            return None
-        memberships = Membership.objects.filter(user=request.user).select_related("organisation").order_by("pk")
-        chosen = request.session.get("organisation")
-        return (memberships.filter(organisation=chosen).first() if chosen else None) or memberships.first()
+    def memberships_of(request: HttpRequest) -> list[Membership]:
+        memberships = Membership.objects.filter(user=request.user.pk)
+        return list(memberships.select_related("organisation").order_by("pk"))
 
 
 def organisation_of(request: HttpRequest) -> Organisation:

@@ -4,6 +4,7 @@ import zoneinfo
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
@@ -48,6 +49,10 @@ class User(AbstractBaseUser):
     def __str__(self) -> str:
         return self.name or self.email
 
+    def zone_in(self, organisation: "Organisation") -> zoneinfo.ZoneInfo:
+        """In which times of day are shown to this person."""
+        return zoneinfo.ZoneInfo(self.time_zone) if self.time_zone else organisation.zone
+
 
 class Organisation(models.Model):
     """The tenant. `time_zone` decides what "today" is; `currency` is what sums are shown in first."""
@@ -85,7 +90,7 @@ class Membership(models.Model):
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.REP)
     digest = models.CharField(max_length=10, choices=Digest, default=Digest.NEVER, db_default="never")
-    digest_sent_on = models.DateField(null=True)  # local to the organisation
+    digest_until = models.DateTimeField(null=True)  # what happened before has been told; None: nothing yet
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "organisation"], name="membership_unique")]
@@ -96,3 +101,16 @@ class Membership(models.Model):
     @property
     def is_admin(self) -> bool:
         return self.role == self.Role.ADMIN
+
+
+class SignIn(models.Model):
+    """A session as its owner sees it: on which device (User-Agent), since when, last used when. It ends with it."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="sign_ins")
+    session = models.OneToOneField(Session, models.CASCADE, related_name="+")
+    device = models.CharField(max_length=300, blank=True)
+    began_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.began_at:%Y-%m-%d}"

@@ -1,7 +1,7 @@
 """The walls between organisations (docs/adr/0002): walk from an organisation, row level security, keys that carry it.
 
 Tables without a policy, because they are read before an organisation is known:
-- accounts: User, Organisation, Membership (they say which organisation it is)
+- accounts: User, Organisation, Membership (they say which organisation it is), SignIn (a user's sessions)
 - django's sessions, axes' login attempts, content types and migrations (nothing of a tenant in them)
 """
 

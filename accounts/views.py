@@ -3,12 +3,16 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth import views as auth
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 from django_htmx.http import HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
 
+from accounts import sign_ins
 from accounts.forms import LoginForm
 from accounts.models import Membership, Organisation, User
 
@@ -21,10 +25,11 @@ class MemberRequest(HttpRequest):
     user: User
     org: Organisation
     membership: Membership
+    memberships: list[Membership]
     htmx: HtmxDetails
 
 
-View = Callable[Concatenate[MemberRequest, Args], HttpResponse]
+View = Callable[Concatenate[MemberRequest, Args], HttpResponseBase]
 
 
 class LoginView(auth.LoginView):
@@ -38,12 +43,17 @@ class LoginView(auth.LoginView):
             return HttpResponseClientRefresh()
         return super().get(request, *args, **kwargs)
 
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        sign_ins.note(self.request, form.get_user(), timezone.now())
+        return response
 
-def member_required(view: View[Args]) -> Callable[..., HttpResponse]:
+
+def member_required(view: View[Args]) -> Callable[..., HttpResponseBase]:
     """Only with an organisation; a user without one is told so."""
 
     @wraps(view)
-    def wrapper(request: MemberRequest, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
+    def wrapper(request: MemberRequest, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponseBase:
         if request.org is None:
             return render(request, "accounts/no_organisation.html", status=403)
         return view(request, *args, **kwargs)
@@ -51,10 +61,10 @@ def member_required(view: View[Args]) -> Callable[..., HttpResponse]:
     return wrapper
 
 
-def admin_required_to_post(view: View[Args]) -> Callable[..., HttpResponse]:
+def admin_required_to_post(view: View[Args]) -> Callable[..., HttpResponseBase]:
     """Every member may read, only admins may change: others get 403 on POST."""
 
-    def checked(request: MemberRequest, /, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
+    def checked(request: MemberRequest, /, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponseBase:
         if request.method not in ("GET", "HEAD") and not request.membership.is_admin:
             raise PermissionDenied
         return view(request, *args, **kwargs)

@@ -1,7 +1,8 @@
 """The open alerts of some deals as hover cards show them: in sentences, in the reader's language."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 
 from django.template.loader import render_to_string
@@ -13,7 +14,7 @@ from alerts import wording
 from alerts.evidence import names_for
 from alerts.facts import Case
 from alerts.markup import fill
-from alerts.models import Alert
+from alerts.models import Alert, Snooze
 from alerts.rules import BY_KIND, RULES, Rule
 from deals.clock import Clock
 from deals.models import Deal
@@ -24,19 +25,27 @@ _ORDER = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
 
 @dataclass(frozen=True)
 class ShownAlert:
+    """`snoozed`: until when, in words; empty for one that is not."""
+
     rule: Rule
     title: str
     sentence: str
     since: str
+    holds_since: date | None
     rejected: Sequence[str]
+    snoozed: str = ""
 
     @property
     def kind(self) -> str:
         return self.rule.kind
 
     @property
+    def spoken(self) -> str:
+        return f"{self.title} ({self.snoozed})" if self.snoozed else self.title
+
+    @property
     def badge(self) -> SafeString:
-        return _badge(self.rule)
+        return _badge(self.rule, bool(self.snoozed))
 
     @property
     def entry(self) -> SafeString:
@@ -44,22 +53,25 @@ class ShownAlert:
         facts = ((fact,) for fact in self.rejected)
         rejected = format_html_join("", '<p class="clip">{}</p>', facts) if self.rejected else ""
         texts = {"title": self.title, "sentence": self.sentence, "rejected": rejected, "since": self.since}
-        return fill("alerts/entry.html", texts, rule=self.rule)
+        return fill("alerts/entry.html", texts | {"snoozed": self.snoozed}, rule=self.rule)
 
 
 @cache
-def _badge(rule: Rule) -> SafeString:
+def _badge(rule: Rule, asleep: bool) -> SafeString:
     """Without words: the same in every language."""
-    return render_to_string("alerts/badge.html", {"rule": rule})
+    return render_to_string("alerts/badge.html", {"rule": rule, "asleep": asleep})
 
 
-def shown_alerts(organisation: Organisation, deals: Sequence[Deal], clock: Clock) -> dict[int, list[ShownAlert]]:
-    """By deal, critical ones first. Two statements."""
+def shown_alerts(
+    organisation: Organisation, deals: Sequence[Deal], clock: Clock, *, asleep: bool = False
+) -> dict[int, list[ShownAlert]]:
+    """By deal, critical ones first; `asleep`: then those that are snoozed. Two statements, three with `asleep`."""
     by_pk = {deal.pk: deal for deal in deals}
     alerts = Alert.objects.filter(organisation=organisation, deal__in=by_pk, resolved_at=None)
-    rows = alerts.values_list("kind", "subject", "deal_id", "evidence", "holds_since")
+    snoozed = _snoozed(organisation, by_pk, clock) if asleep else {}
+    rows = (alerts if asleep else alerts.awake()).values_list("kind", "subject", "deal_id", "evidence", "holds_since")
     cases = [Case(kind, subject, by_pk[deal], *facts) for kind, subject, deal, *facts in rows]
-    cases.sort(key=lambda case: (_ORDER[case.kind], case.subject))
+    cases.sort(key=lambda case: (case.key in snoozed, _ORDER[case.kind], case.subject))
     names = names_for(organisation, cases, clock)
     found: dict[int, list[ShownAlert]] = {}
     for case in cases:
@@ -69,7 +81,18 @@ def shown_alerts(organisation: Organisation, deals: Sequence[Deal], clock: Clock
                 title=wording.title(case.kind, case.subject, names),
                 sentence=wording.sentence(case, names, clock),
                 since=wording.since(case, clock),
+                holds_since=case.on,
                 rejected=wording.rejections(case, names, clock, REJECTED_SHOWN),
+                snoozed=snoozed.get(case.key, ""),
             )
         )
     return found
+
+
+def _snoozed(organisation: Organisation, deals: Iterable[int], clock: Clock) -> dict[tuple[int, str, str], str]:
+    """Until when, in words, by Case.key."""
+    snoozes = Snooze.objects.filter(organisation=organisation, deal__in=deals, ended_at=None)
+    return {
+        (deal, kind, subject): wording.snoozed(until_on, bool(state), clock.today)
+        for deal, kind, subject, until_on, state in snoozes.values_list("deal", "kind", "subject", "until_on", "state")
+    }

@@ -1,28 +1,43 @@
 """What the deal page shows beside the timeline: alerts with their evidence, every other rule's outcome, the people."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 from django.utils.translation import gettext as _
 
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from alerts import formats, wording
 from alerts.engine import verdicts
 from alerts.evidence import NEWEST, names_for
 from alerts.facts import Case, activities
-from alerts.models import Alert
+from alerts.feedback import Opinions, opinions
+from alerts.models import Alert, Snooze
+from alerts.power_map import Somebody
 from alerts.rules import BY_KIND, RULES
 from alerts.titles import reason
 from deals.clock import Clock
 from deals.models import Deal, DealContact, DealPerson, Role
 
 HISTORY_SHOWN = 50
+OPEN_AT_MOST = 100
+
+
+@dataclass(frozen=True)
+class Asleep:
+    """A snooze that lasts: for how long, who did it and why."""
+
+    told: str
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class ActiveAlert:
-    """`cited`: the ids of the activities that the sentence speaks of."""
+    """`cited`: the ids of the activities that the sentence speaks of. `asleep`: None while it is shown in lists."""
 
+    pk: int
     kind: str
     subject: str
     icon: str
@@ -33,6 +48,8 @@ class ActiveAlert:
     facts: list[tuple[str, str]]
     rejected: list[str]
     cited: list[int]
+    opinions: Opinions
+    asleep: Asleep | None
 
     @property
     def severity(self) -> str:
@@ -56,44 +73,65 @@ class PastAlert:
     opened_on: date
     resolved_on: date
     reason: str
+    opinions: Opinions
 
 
 @dataclass(frozen=True)
-class Member:
+class Member(Somebody):
     """A person of the deal. `level` is None without a job title; `last` says what the last interaction was."""
 
-    name: str
     job_title: str
-    level: int | None
     level_name: str
     level_why: str
     roles: str
-    last_on: date | None
     last: str
     of_deal: bool
 
 
 @dataclass(frozen=True)
 class DealAlerts:
+    """`facts`: what was held against which limit, by kind of rule; of those that are judged."""
+
     active: list[ActiveAlert]
+    asleep: list[ActiveAlert]
     clear: list[Judged]
     unknown: list[Judged]
     past: list[PastAlert]
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def deal_alerts(organisation: Organisation, deal: Deal, clock: Clock) -> DealAlerts:
-    """What every rule says of the deal."""
-    alerts = list(
-        Alert.objects.filter(organisation=organisation, deal=deal).order_by("-resolved_at", "-pk")[: HISTORY_SHOWN * 2]
-    )
+def history(organisation: Organisation, deal: Deal, most: int) -> tuple[list[Alert], list[Snooze]]:
+    """Alerts and snoozes: all that are open, and the last `most` that are over. Two statements."""
+    mine = {"organisation": organisation, "deal": deal}
+    alerts = Alert.objects.filter(**mine).order_by("-resolved_at", "-pk")
+    snoozes = Snooze.objects.filter(**mine).select_related("user", "ended_by").order_by("-ended_at", "-pk")
+    # Nulls come first. A deal has a few rules and roles: there are never as many open alerts as that.
+    return list(alerts[: most + OPEN_AT_MOST]), list(snoozes[: most + OPEN_AT_MOST])
+
+
+def deal_alerts(
+    organisation: Organisation,
+    deal: Deal,
+    alerts: Sequence[Alert],
+    snoozes: Sequence[Snooze],
+    reader: User,
+    clock: Clock,
+) -> DealAlerts:
+    """What every rule says of the deal, and what people say of its alerts. `alerts`, `snoozes`: as of `history`."""
+    over = [alert for alert in alerts if alert.resolved_at][:HISTORY_SHOWN]
+    alerts = [*(alert for alert in alerts if not alert.resolved_at), *over]
     order = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
     active = sorted((a for a in alerts if a.resolved_at is None), key=lambda alert: (order[alert.kind], alert.subject))
     firing = [Case.of(alert, deal) for alert in active]
-    found = verdicts(organisation, Deal.objects.filter(pk=deal.pk), clock, facts=True)
-    judged = [(each, Case.judged(each, deal)) for _pk, of_deal in found for each in of_deal if each.outcome != "fires"]
+    every = [
+        each
+        for _pk, of_deal in verdicts(organisation, Deal.objects.filter(pk=deal.pk), clock, facts=True)
+        for each in of_deal
+    ]
+    judged = [(each, Case.judged(each, deal)) for each in every if each.outcome != "fires"]
     # Of alerts that are over, only the role is named.
-    over = [replace(Case.of(alert, deal), facts={}) for alert in alerts if alert.resolved_at and alert.subject]
-    names = names_for(organisation, [*firing, *(case for _verdict, case in judged), *over], clock)
+    past = [replace(Case.of(alert, deal), facts={}) for alert in over if alert.subject]
+    names = names_for(organisation, [*firing, *(case for _verdict, case in judged), *past], clock)
     clear, unknown = [], []
     for each, case in judged:
         title, facts = wording.title(case.kind, case.subject, names), wording.sentence(case, names, clock)
@@ -101,8 +139,15 @@ def deal_alerts(organisation: Organisation, deal: Deal, clock: Clock) -> DealAle
             clear.append(Judged(each.rule.icon, title, wording.margin(case, clock), facts))
         else:
             unknown.append(Judged(each.rule.icon, title, wording.unknown(each.reason), facts))
+    said = opinions(organisation, [alert.pk for alert in alerts], reader)
+    asleep = _asleep(snoozes, clock)
+    shown = [
+        _active(alert, case, names, said.get(alert.pk, Opinions()), asleep.get((alert.kind, alert.subject)), clock)
+        for alert, case in zip(active, firing, strict=True)
+    ]
     return DealAlerts(
-        active=[_active(alert, case, names, clock) for alert, case in zip(active, firing, strict=True)],
+        active=[alert for alert in shown if not alert.asleep],
+        asleep=[alert for alert in shown if alert.asleep],
         clear=clear,
         unknown=unknown,
         past=[
@@ -112,16 +157,32 @@ def deal_alerts(organisation: Organisation, deal: Deal, clock: Clock) -> DealAle
                 opened_on=alert.opened_at.astimezone(clock.zone).date(),
                 resolved_on=alert.resolved_at.astimezone(clock.zone).date(),
                 reason=alert.get_reason_display(),
+                opinions=said.get(alert.pk, Opinions()),
             )
-            for alert in alerts
+            for alert in over
             if alert.resolved_at is not None
-        ][:HISTORY_SHOWN],
+        ],
+        facts={each.rule.kind: each.facts for each in every},
     )
 
 
-def _active(alert: Alert, case: Case, names: wording.Names, clock: Clock) -> ActiveAlert:
+def _asleep(snoozes: Sequence[Snooze], clock: Clock) -> dict[tuple[str, str], Asleep]:
+    """The snoozes that last, by kind and subject."""
+    return {
+        (each.kind, each.subject): Asleep(
+            wording.snoozed(each.until_on, bool(each.state), clock.today), str(each.user or ""), each.reason
+        )
+        for each in snoozes
+        if each.ended_at is None
+    }
+
+
+def _active(
+    alert: Alert, case: Case, names: wording.Names, said: Opinions, asleep: Asleep | None, clock: Clock
+) -> ActiveAlert:
     rule = BY_KIND[alert.kind]
     return ActiveAlert(
+        pk=alert.pk,
         kind=alert.kind,
         subject=alert.subject,
         icon=rule.icon,
@@ -132,11 +193,17 @@ def _active(alert: Alert, case: Case, names: wording.Names, clock: Clock) -> Act
         facts=wording.measures(alert, case, names, clock),
         rejected=wording.rejections(case, names, clock, NEWEST),
         cited=sorted(activities([case])),
+        opinions=said,
+        asleep=asleep,
     )
 
 
-def deal_members(organisation: Organisation, deal: Deal) -> list[Member]:
-    """Contacts of the deal and whoever was engaged on it, highest level first. Three statements."""
+def role_labels(organisation: Organisation) -> dict[str, str]:
+    return dict(Role.objects.filter(organisation=organisation).values_list("key", "label"))
+
+
+def deal_members(organisation: Organisation, deal: Deal, labels: Mapping[str, str]) -> list[Member]:
+    """Contacts of the deal and whoever was engaged on it, highest level first. `labels`: of roles. Two statements."""
     engaged = {
         row.person_id: row
         for row in DealPerson.objects.filter(organisation=organisation, deal=deal).select_related(
@@ -155,7 +222,6 @@ def deal_members(organisation: Organisation, deal: Deal) -> list[Member]:
         if link.contact.person is not None:
             people[link.contact.person.pk] = link.contact.person
             roles.setdefault(link.contact.person.pk, set()).update(link.roles, link.contact.person.roles)
-    labels = dict(Role.objects.filter(organisation=organisation).values_list("key", "label"))
     members = []
     for pk, person in people.items():
         row = engaged.get(pk)

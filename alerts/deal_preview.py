@@ -40,10 +40,10 @@ class Outcome:
         return self.now != self.after
 
 
-def search(organisation: Organisation, text: str, email: str) -> list[Deal]:
+def search(organisation: Organisation, text: str) -> list[Deal]:
     """The open deals that a search finds, the largest amount first."""
     query = DealQuery(q=" ".join(text.replace("\x00", "").split())[:200])
-    found = organisation.deals.open().filter(query.facet("q", email)).for_list()
+    found = organisation.deals.open().filter(query.words).for_list()
     return list(found.order_by(F("amount").desc(nulls_last=True), "pk")[:FOUND])
 
 

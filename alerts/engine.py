@@ -1,7 +1,8 @@
 """`evaluate(org, deals, clock)`: opens, refreshes and resolves alerts. The only writer of Alert and of Deal.alert_mask.
 
 One deal and all deals differ only in the queryset handed in: the rules are expressions on one queryset, which is the
-first part of one statement that compares their hits with the open alerts and writes the difference.
+first part of one statement that compares their hits with the open alerts and writes the difference. It ends the snoozes
+whose date has come or whose deal has changed, too, and leaves those that last out of the mask.
 """
 
 import hashlib
@@ -15,10 +16,12 @@ from typing import Any
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Q
+from django.db.models import Case, Exists, OuterRef, Q, TextField, When
+from django.db.models.expressions import RawSQL
 from psycopg2.extensions import AsIs
 
 from accounts.models import Organisation
+from alerts.models import Snooze
 from alerts.rulebook import OFF, Judged, Rulebook, rulebook
 from alerts.rules import COUNT_SHIFT, CRITICAL_SHIFT, RULES
 from alerts.rules.base import Rule
@@ -89,20 +92,44 @@ DIFFERENCE = (
     INSERT INTO alerts_alert (organisation_id, deal_id, kind, subject, holds_since, opened_at, evidence, basis, reason)
     SELECT %(org)s, deal_id, kind, subject, fires_on, %(now)s::timestamptz, evidence, basis, ''
     FROM difference WHERE id IS NULL RETURNING 1
-), masked AS (
-    UPDATE deals_deal d SET alert_mask = m.mask FROM (
-        SELECT c.id, COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << {count_shift})
+), snoozed AS MATERIALIZED (
+    SELECT s.id, s.deal_id, s.kind, s.subject,
+           COALESCE(s.until_on > %(today)s, true) AND s.state IN ('', v.state) AS lasts
+    FROM verdict v JOIN alerts_snooze s ON s.organisation_id = %(org)s AND s.deal_id = v.id AND s.ended_at IS NULL
+    WHERE v.state IS NOT NULL
+), woken AS (
+    UPDATE alerts_snooze s SET ended_at = %(now)s::timestamptz FROM snoozed w
+    WHERE s.organisation_id = %(org)s AND s.id = w.id AND NOT w.lasts
+), mask AS MATERIALIZED (
+    SELECT id, mask FROM (
+        SELECT v.id, v.alert_mask, COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << {count_shift})
                | (LEAST(count(*) FILTER (WHERE h.bit = ANY(%(critical)s))::int, 63) << {critical_shift}) AS mask
-        FROM (SELECT DISTINCT COALESCE(deal_id, was_on) AS id FROM difference) c
-        LEFT JOIN hit h ON h.deal_id = c.id GROUP BY c.id
-    ) m WHERE d.organisation_id = %(org)s AND d.id = m.id AND d.alert_mask <> m.mask
-    AND d.id = ANY(ARRAY(SELECT COALESCE(deal_id, was_on) FROM difference))
+        FROM verdict v LEFT JOIN (
+            SELECT deal_id, bit FROM hit h WHERE NOT EXISTS (
+                SELECT FROM snoozed s
+                WHERE s.lasts AND s.deal_id = h.deal_id AND s.kind = h.kind AND s.subject = h.subject)
+        ) h ON h.deal_id = v.id GROUP BY v.id, v.alert_mask
+    ) m WHERE mask <> alert_mask
+), masked AS (
+    UPDATE deals_deal d SET alert_mask = m.mask FROM mask m
+    WHERE d.organisation_id = %(org)s AND d.id = m.id AND d.id = ANY(ARRAY(SELECT id FROM mask))
 )
 SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM refreshed), (SELECT count(*) FROM resolved)
 """
 )
+# What a deal is as far as a snooze "until it changes" is concerned. Not the history: no evaluation reads that. Neither
+# a moment nor a number is written as the session likes it.
+STATE = """
+md5(jsonb_build_array(
+    deals_deal.status, deals_deal.pipeline_ref, deals_deal.stage_ref, deals_deal.amount, deals_deal.currency,
+    deals_deal.close_on, deals_deal.owner_ref, extract(epoch FROM deals_deal.last_interaction_at),
+    deals_deal.planned_id, deals_deal.planned_until_on,
+    (SELECT jsonb_object_agg(key, value -> 'holders') FROM jsonb_each(deals_deal.roles))
+)::text)
+"""
 NO_HIT = "SELECT 0::bigint, '', '', 0, '', NULL::date, NULL::jsonb WHERE false"
 FROM = ' FROM "deals_deal"'
+JSONB = 3802  # the type's number in Postgres
 
 
 @lru_cache(maxsize=256)
@@ -110,9 +137,10 @@ def _build(book: Rulebook, template: str) -> tuple[str, dict[str, Any]]:
     """The statement and its parameters for any deals: `{scope}`, where they come from, is still to be filled in, and
     `now` to be given. Building it costs more than evaluating one deal, so it is kept.
     """
-    annotated = book.annotate(Deal.objects.order_by()).annotate(gone=book.gone(), profile=book.profile())
+    state = Case(When(_snoozed(book.organisation), then=RawSQL(STATE, [])), output_field=TextField())  # noqa: S611
+    annotated = book.annotate(Deal.objects.order_by()).annotate(gone=book.gone(), profile=book.profile(), state=state)
     names = [name for name in annotated.query.annotations if not name.startswith("unknown_")]
-    select, params = _named(annotated.values("id", *names), "p")
+    select, params = _named(annotated.values("id", "alert_mask", *names), "p")
     columns, _from, _rest = select.partition(FROM)
     hits, subjects = _hits(book)
     sql = template.format(
@@ -132,6 +160,11 @@ def _build(book: Rulebook, template: str) -> tuple[str, dict[str, Any]]:
         "critical": [rule.bit for rule in RULES if rule.critical],
         "bases": json.dumps(book.bases()),
     }
+
+
+def _snoozed(organisation: int) -> Exists:
+    """Some alert of the deal is snoozed."""
+    return Exists(Snooze.objects.filter(organisation=organisation, deal=OuterRef("pk"), ended_at__isnull=True))
 
 
 def _hits(book: Rulebook) -> tuple[str, dict[str, Any]]:
@@ -177,10 +210,16 @@ def statement(
     """
     book = rulebook(organisation, clock, draft)
     sql, params = _build(book, template)
-    concerned = deals.filter(OPEN | ~Q(alert_mask=0)).order_by().values("id")
-    scope, scope_params = _named(concerned, "s")
-    _columns, _from, where = scope.partition(FROM)
-    return sql.replace("{scope}", FROM + where), {**params, **scope_params, "now": clock.now}
+    # A closed deal has alerts to be resolved when its mask says so, or leaves snoozed ones out.
+    scope, scope_params = _scope(deals.filter(OPEN | ~Q(alert_mask=0) | _snoozed(organisation.pk)))
+    return sql.replace("{scope}", scope), {**params, **scope_params, "now": clock.now}
+
+
+def _scope(deals: DealQuerySet) -> tuple[str, dict[str, Any]]:
+    """Where the rows come from: what follows the columns in a SELECT."""
+    sql, params = _named(deals.order_by().values("id"), "s")
+    _columns, _from, where = sql.partition(FROM)
+    return FROM + where, params
 
 
 def evaluate(
@@ -251,21 +290,35 @@ def verdicts(
     `draft`: settings that are not saved, instead of those in force. `facts`: with the facts of each, as evidence.
     """
     book = rulebook(organisation, clock, draft)
-    annotated = book.annotate(deals.filter(OPEN, book.watched))
-    wanted: tuple[str, ...] = ("fires_", "unknown_", "limit_")
-    if facts:
-        annotated, wanted = annotated.annotate(profile=book.profile()), (*wanted, "fact_", "profile")
-    names = [name for name in annotated.query.annotations if name.startswith(wanted)]
-    with book.day.counting():
-        rows = list(annotated.values("pk", *names))
-    for row in rows:
-        yield row["pk"], [_verdict(book, j, row, clock) for j in book.judged if row.get(f"unknown_{j.n}") != OFF]
+    sql, params = _build_verdicts(book)
+    scope, scope_params = _scope(deals.filter(OPEN, book.watched))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.replace("{scope}", scope), {**params, **scope_params})
+        columns = [(column.name, column.type_code == JSONB) for column in cursor.description]
+        rows = cursor.fetchall()
+    for values in rows:
+        row = {
+            name: json.loads(value) if is_json and isinstance(value, str) else value
+            for (name, is_json), value in zip(columns, values, strict=True)
+        }
+        judged = [j for j in book.judged if row.get(f"unknown_{j.n}") != OFF]
+        yield row["id"], [_verdict(book, j, row, clock, facts) for j in judged]
 
 
-def _verdict(book: Rulebook, j: Judged, row: dict[str, Any], clock: Clock) -> Verdict:
+@lru_cache(maxsize=256)
+def _build_verdicts(book: Rulebook) -> tuple[str, dict[str, Any]]:
+    """As `_build`: making the statement takes longer than running it for one deal."""
+    annotated = book.annotate(Deal.objects.order_by()).annotate(profile=book.profile())
+    select, params = _named(annotated.values("id", *annotated.query.annotations), "p")
+    columns, _from, _rest = select.partition(FROM)
+    sql = f"WITH {book.day.with_clause}verdict AS ({columns}{{scope}}) SELECT * FROM verdict"
+    return sql, {**params, **book.day.sql_params()}
+
+
+def _verdict(book: Rulebook, j: Judged, row: dict[str, Any], clock: Clock, with_facts: bool) -> Verdict:
     on, reason, limit = row[f"fires_{j.n}"], row.get(f"unknown_{j.n}") or "", row.get(f"limit_{j.n}")
     facts: dict[str, Any] = {}
-    if "profile" in row:
+    if with_facts:
         facts = {name: row[f"fact_{j.n}_{name}"] for name in book.facts(j)}
         facts["override"] = [*book.overrides(j), None][row["profile"]]
         if limit is not None:

@@ -10,7 +10,14 @@ from zoneinfo import ZoneInfo
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
 from babel.lists import format_list
-from babel.numbers import format_currency, format_decimal, get_currency_precision, is_currency
+from babel.numbers import (
+    format_currency,
+    format_decimal,
+    format_percent,
+    get_currency_precision,
+    get_currency_symbol,
+    is_currency,
+)
 from django.utils.translation import get_language, gettext, ngettext
 
 LOCALES = {"en": Locale.parse("en_GB"), "fr": Locale.parse("fr_FR")}
@@ -47,12 +54,32 @@ def money(amount: Decimal | int, currency: str) -> str:
     digits = 0 if whole else get_currency_precision(currency)
     pattern = locale.currency_formats["standard"].pattern.split(";")[0]
     pattern = pattern.replace(".00", "." + "0" * digits if digits else "")
+    if get_currency_symbol(currency, locale)[-1].isalpha() and pattern.startswith("¤#"):  # CHF 500, yet US$500
+        pattern = pattern.replace("¤", "¤\u00a0")
     return format_currency(amount, currency, format=pattern, locale=locale, currency_digits=False)
+
+
+def about(amount: Decimal, currency: str) -> str:
+    """A converted amount, which no cents make more exact: "≈ €9,213"."""
+    shown = amount if abs(amount) < 100 else amount.quantize(Decimal(1))
+    return f"≈\u00a0{money(shown, currency)}"
+
+
+@per_language
+def rate(value: Decimal) -> str:
+    """An exchange rate to six digits that say something: "1.0862", "0.0000345213"."""
+    return format_decimal(value, format="@#####", locale=active_locale())
 
 
 @per_language
 def number(value: Decimal | int | float) -> str:
     return format_decimal(value, locale=active_locale())
+
+
+@per_language
+def percent(share: float) -> str:
+    """A share of 1 in whole percent: "33%"."""
+    return format_percent(round(share, 2), locale=active_locale())
 
 
 @per_language
@@ -67,7 +94,7 @@ def long_day(value: date) -> str:
 
 
 def moment(value: datetime, zone: ZoneInfo, today: date | None = None) -> str:
-    """A day and a time of day in the organisation's zone."""
+    """A day and a time of day in a zone: the reader's."""
     local = value.astimezone(zone)
     return f"{day(local.date(), today)}, {format_time(local, 'short', locale=active_locale())}"
 

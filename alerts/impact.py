@@ -1,14 +1,13 @@
 """The panel beside settings: per alert how many open deals, and which amounts, are flagged now and would be after."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Organisation
-from alerts import formats
+from alerts import amounts, formats
 from alerts.deal_query import BITS
 from alerts.preview import ALL_KINDS, AT_RISK, CHANGES, Effect, Flagged, preview, preview_deals
 from alerts.rules import BY_KIND, RULES
@@ -78,34 +77,33 @@ class Behind:
         return max(1, -(-self.count // SHOWN))
 
 
-def _amounts(flagged: Flagged) -> str:
-    sums = sorted(((total, currency) for currency, total in flagged.amounts.items() if total), reverse=True)
-    return " · ".join(formats.money(total, currency) for total, currency in sums)
-
-
 def impact_now(organisation: Organisation) -> Impact:
     """What the list shows. One statement."""
     effects = {kind: Flagged() for kind in (AT_RISK, *BY_KIND)}
     groups = organisation.deals.open().order_by().values("currency", mask=F("alert_mask").bitand(ALL_KINDS))
-    for row in groups.filter(alert_mask__gt=0).annotate(n=Count("pk"), total=Sum("amount")):
+    counted = groups.filter(alert_mask__gt=0).annotate(n=Count("pk"), **amounts.AGGREGATES)
+    for mask, deals, currency, *sums in counted.values_list("mask", "n", "currency", *amounts.AGGREGATES):
         for kind, flagged in effects.items():
-            if row["mask"] & (BITS[kind] if kind else ALL_KINDS):
-                flagged.add(row["n"], row["currency"], row["total"] or Decimal(0))
-    return _impact({kind: {"now": flagged} for kind, flagged in effects.items()})
+            if mask & (BITS[kind] if kind else ALL_KINDS):
+                flagged.add(deals, currency, *sums)
+    return _impact(organisation, {kind: {"now": flagged} for kind, flagged in effects.items()})
 
 
 def impact_of(organisation: Organisation, draft: Draft, clock: Clock) -> Impact:
     """What a clean draft would change."""
-    return _impact(preview(organisation, draft, clock))
+    return _impact(organisation, preview(organisation, draft, clock))
 
 
-def _impact(effects: dict[str, Effect]) -> Impact:
+def _impact(organisation: Organisation, effects: dict[str, Effect]) -> Impact:
+    def worth(flagged: Flagged) -> str:
+        return " · ".join(amounts.told(flagged.sums.values(), organisation.currency))
+
     def line(kind: str, title: str, *, critical: bool = False) -> Line:
         effect = effects[kind]
-        now = Line(kind or RISK, title, critical, effect["now"].deals, _amounts(effect["now"]))
+        now = Line(kind or RISK, title, critical, effect["now"].deals, worth(effect["now"]))
         if "after" not in effect:
             return now
-        changes = (effect["after"].deals, _amounts(effect["after"]), effect["flagged"].deals, effect["cleared"].deals)
+        changes = (effect["after"].deals, worth(effect["after"]), effect["flagged"].deals, effect["cleared"].deals)
         return Line(now.kind, title, critical, now.now, now.now_amounts, *changes)
 
     return Impact(

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, User
@@ -32,6 +32,24 @@ class Configuration(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organisation", "version"], name="configuration_version")]
 
 
+class AlertQuerySet(models.QuerySet["Alert"]):
+    def with_snooze(self) -> "AlertQuerySet":
+        """`is_snoozed`: people do not want to see it for now."""
+        return self.annotate(is_snoozed=Exists(_snoozes_of_alert()))
+
+    def awake(self) -> "AlertQuerySet":
+        return self.filter(~Exists(_snoozes_of_alert()))
+
+    def asleep(self) -> "AlertQuerySet":
+        return self.filter(Exists(_snoozes_of_alert()))
+
+
+def _snoozes_of_alert() -> "models.QuerySet[Snooze]":
+    return Snooze.objects.filter(
+        **{name: OuterRef(name) for name in ("organisation", "deal", "kind", "subject")}, ended_at__isnull=True
+    )
+
+
 class Alert(TenantModel):
     """A rule that fires, or fired, on a deal. Written by `alerts.engine` alone.
 
@@ -58,6 +76,8 @@ class Alert(TenantModel):
     basis = models.CharField(max_length=32)
     resolved_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=20, choices=Reason, blank=True)
+
+    objects: ClassVar[AlertQuerySet] = AlertQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [
@@ -184,7 +204,8 @@ class Snooze(TenantModel):
     """An alert that people do not want to see on one deal for now; the rule goes on being evaluated.
 
     Until the morning of `until_on`, or until the deal changes from what it was (`state`), or for good when it is muted
-    (neither). `subject` as in Alert. It ends (`ended_at`) by hand, by its date or by a change.
+    (neither). `subject` as in Alert. It ends (`ended_at`) by hand (`ended_by`), by its date or by a change. While it
+    lasts, the alert is left out of Deal.alert_mask.
     """
 
     deal = TenantKey(Deal, related_name="snoozes", db_index=False)
@@ -196,6 +217,7 @@ class Snooze(TenantModel):
     user = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    ended_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
 
     class Meta:
         constraints = [

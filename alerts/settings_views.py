@@ -146,7 +146,7 @@ def _one_deal(request: MemberRequest, draft: Draft | None, asked: QueryDict) -> 
         deal = organisation.deals.filter(pk=picked).for_list().first()
         judged = outcomes(organisation, deal, draft, Clock.of(organisation)) if deal and draft else []
         return {"find": text, "picked": True, "deal": deal, "outcomes": judged, "unclear": draft is None}
-    found = search(organisation, text, request.user.email) if text.strip() else []
+    found = search(organisation, text) if text.strip() else []
     return {"find": text, "deals": found}
 
 

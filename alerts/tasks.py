@@ -11,9 +11,9 @@ from django.db import connection
 
 from accounts.models import Organisation
 from accounts.tenancy import tenant
-from alerts import parking, queue
+from alerts import parking, queue, snoozing
 from alerts.models import Run
-from deals import titles
+from deals import rates, titles
 from deals.clock import Clock
 from deals.models import Deal
 from deals.seniority import FINGERPRINT
@@ -130,23 +130,42 @@ def relevel_titles(organisation_id: int) -> None:
 
 
 @shared_task
+def convert_amounts(organisation_id: int) -> None:
+    """The values of all open deals by the rates in force today, part by part in its own transaction."""
+    organisation = Organisation.objects.get(pk=organisation_id)
+    clock = Clock.of(organisation)
+    with tenant(organisation):
+        name = rates.name_of(organisation, clock)
+    last: int | None = 0
+    while last is not None:
+        with tenant(organisation):
+            last = rates.convert_part(organisation, clock, last)
+    with tenant(organisation):
+        organisation.sources.exclude(valued_by=name).update(valued_by=name)
+
+
+@shared_task
 def sweep() -> None:
-    """Find what nobody rang for: meetings that have become past, marked deals, runs that were interrupted, a release
-    with other rules for job titles."""
+    """Find what nobody rang for: meetings that have become past, snoozes that are over, marked deals, runs that were
+    interrupted, a release with other rules for job titles, exchange rates that hold from today on."""
     _for_each_organisation(_sweep)
 
 
 def _sweep(organisation: Organisation) -> None:
     with tenant(organisation):
-        now = Clock.of(organisation).now
-        queue.mark(organisation, organisation.deals.synced().filter(roll_at__lte=now).values_list("pk", flat=True))
+        clock = Clock.of(organisation)
+        past = organisation.deals.synced().filter(roll_at__lte=clock.now).values_list("pk", flat=True)
+        queue.mark(organisation, past.union(snoozing.due(organisation, clock)))
         marked = queue.is_marked(organisation)
         # The newest does the work of those before it.
         run = Run.objects.filter(organisation=organisation, finished_at=None).order_by("pk").last()
+        unconverted = rates.is_outdated(organisation, clock)
     if marked:
         evaluate_changed.delay(organisation.pk)
     if run:
         evaluate_all.delay(organisation.pk, run.pk)
+    if unconverted:
+        convert_amounts.delay(organisation.pk)
     if titles.is_outdated(organisation):
         relevel_titles.delay(organisation.pk)
 

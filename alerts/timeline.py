@@ -1,6 +1,6 @@
-"""What happened on a deal, newest first: interactions with who took part, what did not count and why, and changes."""
+"""What happened on a deal, newest first: interactions, who took part, what did not count and why; changes; alerts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,12 +9,15 @@ from typing import Any
 from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 
-from alerts import formats
+from alerts import formats, wording
+from alerts.models import Alert, Snooze
+from alerts.rules import BY_KIND
 from alerts.wording import Told, activity, capitalised, some, why_not
 from deals.clock import Clock
 from deals.models import Activity, Colleague, Deal, DealActivity, FieldChange, Participant, Stage
 
 ATTEMPT = "phone-missed"
+EXCHANGES, CHANGES, ALERTS = KINDS = ("exchanges", "changes", "alerts")
 ICONS = {"call": "phone", "email": "mail", "message": "message-square", "meeting": "calendar-check"}
 
 
@@ -40,22 +43,80 @@ class Entry:
         return (*((self.rejected,) if self.rejected else ()), *self.left_out)
 
 
-def timeline(deal: Deal, clock: Clock, limit: int) -> tuple[list[Entry], bool]:
-    """The newest `limit` entries, and whether there are more. Four or five statements."""
+def timeline(
+    deal: Deal,
+    alerts: Iterable[Alert],
+    snoozes: Iterable[Snooze],
+    roles: Mapping[str, str],
+    clock: Clock,
+    limit: int,
+    kind: str = "",
+) -> tuple[list[Entry], bool]:
+    """The newest `limit` entries, and whether there are more. Four or five statements.
+
+    `alerts`, `snoozes`: at least those to which something happened last (deal_page). `roles`: labels of the roles that
+    they may be about. `kind`: only entries of that kind, one of KINDS.
+    """
+    entries: list[Entry] = []
+    if kind in ("", EXCHANGES):
+        entries += _activities(deal, clock, limit + 1)
+    if kind in ("", CHANGES):
+        changes = FieldChange.objects.filter(organisation=deal.organisation_id, deal=deal)
+        entries += _changes(deal, list(changes.order_by("-changed_at", "-pk")[: limit + 1]), clock)
+        if deal.created_at:
+            entries.append(Entry(deal.created_at, "flag", _("Deal created")))
+    if kind in ("", ALERTS):
+        names = wording.Names(roles=roles)
+        entries += _alerts(alerts, names)
+        entries += _snoozes(snoozes, names, clock)
+    entries.sort(key=lambda entry: entry.at, reverse=True)
+    return entries[:limit], len(entries) > limit
+
+
+def _activities(deal: Deal, clock: Clock, limit: int) -> list[Entry]:
     people = Prefetch("activity__participants", Participant.objects.select_related("person").order_by("pk"))
     links = (
         DealActivity.objects.filter(organisation=deal.organisation_id, deal=deal, activity__deleted=False)
         .select_related("activity")
         .prefetch_related(people)
-        .order_by("-occurred_at", "-pk")[: limit + 1]
+        .order_by("-occurred_at", "-pk")[:limit]
     )
-    changes = FieldChange.objects.filter(organisation=deal.organisation_id, deal=deal).order_by("-changed_at", "-pk")
-    entries = [_activity(link.activity, link.occurred_at, clock) for link in links]
-    entries += _changes(deal, list(changes[: limit + 1]), clock)
-    if deal.created_at:
-        entries.append(Entry(deal.created_at, "flag", _("Deal created")))
-    entries.sort(key=lambda entry: entry.at, reverse=True)
-    return entries[:limit], len(entries) > limit
+    return [_activity(link.activity, link.occurred_at, clock) for link in links]
+
+
+def _alerts(alerts: Iterable[Alert], names: wording.Names) -> Iterator[Entry]:
+    for alert in alerts:
+        icon, title = BY_KIND[alert.kind].icon, wording.title(alert.kind, alert.subject, names)
+        yield Entry(alert.opened_at, icon, _("Alert opened: %(alert)s") % {"alert": title})
+        if alert.resolved_at:
+            reason = capitalised(alert.get_reason_display())
+            yield Entry(alert.resolved_at, "circle-check", _("Alert resolved: %(alert)s") % {"alert": title}, reason)
+
+
+def _snoozes(snoozes: Iterable[Snooze], names: wording.Names, clock: Clock) -> Iterator[Entry]:
+    for each in snoozes:
+        told = wording.snoozed(each.until_on, bool(each.state), clock.today)
+        title = wording.title(each.kind, each.subject, names)
+        yield Entry(
+            each.created_at,
+            "alarm-clock",
+            _("%(alert)s: %(role)s") % {"alert": told, "role": title},
+            _signed(each.reason, each.user),
+        )
+        if each.ended_at:
+            if each.ended_by:
+                why = str(each.ended_by)
+            elif each.until_on and each.until_on <= each.ended_at.astimezone(clock.zone).date():
+                why = _("Its date has come")
+            elif each.state:
+                why = _("The deal has changed")
+            else:
+                why = ""
+            yield Entry(each.ended_at, "bell", _("Snooze ended: %(alert)s") % {"alert": title}, why)
+
+
+def _signed(text: str, who: Any) -> str:
+    return " · ".join(part for part in (str(who or ""), text) if part)
 
 
 def _name(part: Participant) -> str:

@@ -137,7 +137,7 @@ def level(value: int | None) -> str:
 
 
 @dataclass(frozen=True)
-class _Days:
+class Days:
     """Days in the reader's words: calendar days, or the working days of a country."""
 
     today: date
@@ -198,8 +198,8 @@ class _Telling:
     clock: Clock
 
     @cached_property
-    def days(self) -> _Days:
-        return _Days(self.clock.today, self.names.country if self.case.facts.get("business") else "")
+    def days(self) -> Days:
+        return Days(self.clock.today, self.names.country if self.case.facts.get("business") else "")
 
     @property
     def activity(self) -> str:
@@ -568,3 +568,10 @@ def unknown(reason: str) -> str:
         "no_holder": _("No contact of the deal holds this role in the CRM."),
         "no_titles": _("None of the people engaged has a job title in the CRM."),
     }.get(reason, _("A fact is missing."))
+
+
+def snoozed(until_on: date | None, until_change: bool, today: date) -> str:
+    """For how long an alert is, or was, snoozed."""
+    if until_on:
+        return _("Snoozed until %(day)s") % {"day": day(until_on, today)}
+    return _("Snoozed until the deal changes") if until_change else _("Muted")

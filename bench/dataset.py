@@ -21,12 +21,13 @@ from accounts.models import Organisation
 from accounts.tenancy import tenant
 from alerts import settings as alert_settings
 from config import embedded
-from deals import search, summaries
+from deals import rates, search, summaries
 from deals.clock import Clock
-from deals.models import Source, Team, TeamMember
+from deals.models import ExchangeRate, Source, Team, TeamMember
 
 FIRST_ID = 1_000_000_000  # far above what the sequences give to rows of other organisations
 ROLES = {"champion": 12, "decision maker": 20}
+RATES = {"USD": "0.92", "GBP": "1.17"}
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,12 @@ def _generate(organisation: Organisation, size: Size) -> None:
         source = Source.objects.create(
             organisation=organisation, provider="hubspot", account_id="bench", synced_at=now, currency="EUR"
         )
+        ExchangeRate.objects.bulk_create(
+            ExchangeRate(
+                organisation=organisation, base="EUR", valid_on=now.date(), entered_at=now, currency=code, rate=rate
+            )
+            for code, rate in RATES.items()
+        )
     scope = {"org": organisation.pk, "source": source.pk, "now": now, "first": FIRST_ID, "roles": list(ROLES)}
     scope |= {"deals": size.deals, "open": size.open}
     _run(organisation, scope, FRAME)
@@ -242,6 +249,7 @@ def _generate(organisation: Organisation, size: Size) -> None:
             summaries.rebuild(organisation.pk, deals, Clock.of(organisation, now))
             with connection.cursor() as cursor:
                 search.rebuild(cursor, organisation.pk, deals)
+                rates.convert(cursor, organisation.pk, deals, Clock.of(organisation, now))
 
     _in_chunks(people, size.deals * 3, 50_000)
     vacuum("deals_deal")

@@ -17,6 +17,7 @@ app.conf.beat_schedule = {
     "find interrupted syncs": {"task": "crm_sync.tasks.sweep", "schedule": 30.0},
     "find unevaluated deals": {"task": "alerts.tasks.sweep", "schedule": 30.0},
     "start the daily evaluation": {"task": "alerts.tasks.start_daily", "schedule": crontab(minute="*/5")},
+    "send the morning's digests": {"task": "workplace.tasks.send_digests", "schedule": crontab(minute="*/10")},
 }
 
 

@@ -52,6 +52,7 @@ def run(folder: Path, *, with_sandbox: bool) -> None:
     say("Starting PostgreSQL and Valkey …")
     with embedded.services(folder) as variables, Supervisor(folder) as supervisor:
         environ = os.environ | variables
+        environ |= {"EMAIL_URL": f"filemail:///{folder / 'mail'}", "SITE_URL": url}  # an invitation is a file there
         environ |= {"PIPEDRIVE_API_URL": f"{sandbox}/pipedrive", "HUBSPOT_API_URL": f"{sandbox}/hubspot"}
         owner = environ.pop("DATABASE_OWNER_URL", "")  # for `migrate` alone: web and worker own nothing
 
@@ -77,6 +78,7 @@ def run(folder: Path, *, with_sandbox: bool) -> None:
         wait_for_port(supervisor, "web", port)
 
         organisations = json.loads(python("manage.py", "create_demo", *tokens, environ=environ))
+        python("manage.py", "end_set_up", *(each["name"] for each in organisations), environ=environ)
         summary = {
             "url": url,
             "sandbox": {"url": sandbox, **{f"{provider}_token": token for provider, token in TOKENS.items()}},
@@ -122,7 +124,7 @@ def introduce(summary: Mapping[str, Any]) -> None:
     for organisation in summary["organisations"]:
         say(f"  {organisation['name']}, on {CRMS[organisation['provider']]}")
         for login in organisation["logins"]:
-            say(f"    {login['role']:8} {login['email']:32} {login['password']}")
+            say(f"    {login['role']:8} {login['email']:40} {login['password']}")
     say("\n  Ctrl-C stops everything; the data stays for the next time.")
 
 

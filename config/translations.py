@@ -19,7 +19,7 @@ from babel.messages.pofile import read_po, write_po
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("accounts", "alerts", "config", "crm_sync", "deals", "templates")
+SOURCES = ("accounts", "alerts", "config", "crm_sync", "deals", "templates", "workplace")
 KEYWORDS = {
     "_": None,
     "gettext": None,
@@ -42,7 +42,7 @@ def catalogue_path(language: str) -> Path:
 def source_files() -> Iterator[Path]:
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in {".py", ".html"} and "migrations" not in path.parts:
+            if path.suffix in {".py", ".html", ".txt"} and "migrations" not in path.parts:
                 yield path
 
 
@@ -51,7 +51,7 @@ def extract() -> Catalog:
     catalog = Catalog(project="Vigie", charset="utf-8")
     for path in source_files():
         text = path.read_text("utf-8")
-        if path.suffix == ".html":
+        if path.suffix != ".py":
             # Django turns a template into calls of gettext between runs of X; indentation would confuse the tokenizer.
             text = "\n".join(line.strip() for line in templatize(text, origin=path.name).splitlines())
         found = extract_python("python", BytesIO(text.encode()), KEYWORDS, ("Translators:",), {"encoding": "utf-8"})
@@ -82,8 +82,10 @@ def write(language: str) -> None:
     catalog = update(language)
     path = catalogue_path(language)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    written = path.with_suffix(".new")  # nobody reads half a catalogue
+    with written.open("wb") as file:
         write_po(file, catalog, width=100, sort_by_file=True, include_lineno=False, omit_header=True)
+    written.replace(path)
 
 
 def compile_catalogue(language: str) -> None:

@@ -2,9 +2,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
-from django.views.i18n import set_language
 
 from config.icons import icons
+from workplace.onboarding_views import home
+from workplace.profile_views import language_choice
 
 
 @login_not_required
@@ -16,12 +17,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("", home, name="home"),
     path("", include("alerts.urls")),
     path("api/v1/", include("alerts.api.urls")),
     path("", include("crm_sync.urls")),
     path("", include("workplace.urls")),
     path("", include("accounts.urls")),
-    path("language/", login_not_required(set_language), name="set_language"),
+    path("language/", language_choice, name="set_language"),
     path("icons.<slug:version>.svg", icons, name="icons"),
     path("healthz", healthz, name="healthz"),
 ]

@@ -4,6 +4,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -85,7 +86,8 @@ def _outcome(run: SyncRun) -> str:
     return _("complete") if run.finished_at else _("under way")
 
 
-def _context(organisation: Organisation) -> dict[str, Any]:
+def connections_context(organisation: Organisation) -> dict[str, Any]:
+    """What the page tells of the connections."""
     clock = Clock.of(organisation)
     shown = [_shown(connection, clock) for connection in connections_with_run(organisation)]
     return {
@@ -116,16 +118,22 @@ def connection_page(request: MemberRequest) -> HttpResponse:
                 messages.success(request, _("%(crm)s is connected. Your deals are being read now.") % crm)
             else:
                 messages.warning(request, _("The token is kept. It will be checked as soon as %(crm)s answers.") % crm)
-            return redirect("crm_sync:connection")
-    status = 422 if form.errors else 200
-    return render(request, "crm_sync/connection.html", _context(organisation) | {"form": form}, status=status)
+            return redirect(_came_from(request))
+    context = connections_context(organisation) | {"form": form}
+    return render(request, "crm_sync/connection.html", context, status=422 if form.errors else 200)
+
+
+def _came_from(request: MemberRequest) -> str:
+    """The page of ours that the form was on."""
+    address = request.POST.get("next", "")
+    return address if url_has_allowed_host_and_scheme(address, {request.get_host()}) else "crm_sync:connection"
 
 
 @require_safe
 @member_required
 def connection_progress(request: MemberRequest) -> HttpResponse:
     """The part that is asked every two seconds while a run is under way."""
-    context = _context(request.org) | {"polled": True}
+    context = connections_context(request.org) | {"polled": True}
     code = 200 if context["running"] else STOP_POLLING
     return render(request, "crm_sync/connection.html#progress", context, status=code)
 

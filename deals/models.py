@@ -28,6 +28,8 @@ class Source(TenantModel):
     time_zone = models.CharField(max_length=64, blank=True)
     first_synced_at = models.DateTimeField(null=True)
     synced_at = models.DateTimeField(null=True)
+    # The currency and the rates that the values of its deals come from (deals.rates).
+    valued_by = models.CharField(max_length=32, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [
@@ -314,6 +316,8 @@ class Deal(Mirrored):
     roll_at = models.DateTimeField(null=True)  # when the first activity that lies ahead will have happened
 
     search = models.TextField(blank=True, default="", db_default="")  # of open deals (deals.search)
+    # Of open deals: the amount in the organisation's currency, NULL without a rate (deals.rates).
+    value = models.DecimalField(max_digits=20, decimal_places=2, null=True)
 
     # Opaque here: bits that belong to `alerts.rules`.
     alert_mask = models.IntegerField(default=0)
@@ -327,9 +331,11 @@ class Deal(Mirrored):
             models.Index(
                 F("organisation"),
                 F("alert_mask").bitrightshift(16).desc(nulls_last=True),
-                F("amount").desc(nulls_last=True),
+                F("value").desc(nulls_last=True),
                 F("id"),
-                include=["alert_mask", "currency", "owner", "stage", "pipeline", "close_on", "search"],
+                include=[
+                    *("alert_mask", "amount", "currency", "owner", "stage", "pipeline", "company", "close_on", "search")
+                ],
                 name="deal_list",
                 condition=Q(status="open", archived=False, deleted=False),
             ),

@@ -119,7 +119,8 @@ _ROLL = """
 ), s AS (
     SELECT d.id, COALESCE(last.occurred_at, d.last_interaction_at) AS last_interaction_at,
         COALESCE(last.occurred_on, d.last_interaction_on) AS last_interaction_on,
-        COALESCE(last.id, d.last_interaction_id) AS last_interaction_id, GREATEST(d.last_touch_on, last.occurred_on) AS last_touch_on,
+        COALESCE(last.id, d.last_interaction_id) AS last_interaction_id,
+        GREATEST(d.last_touch_on, last.occurred_on) AS last_touch_on,
         CASE WHEN extended IS NULL THEN d.streak_person_id ELSE streak.person_id END AS streak_person_id,
         CASE WHEN extended IS NULL THEN d.streak_on WHEN extended THEN (d.streak_on || streak.dates)[1:10]
              ELSE COALESCE(streak.dates, '{}') END AS streak_on,

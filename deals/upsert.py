@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from deals import people, search, summaries, titles
+from deals import people, rates, search, summaries, titles
 from deals.clock import Clock
 from deals.copy import load
 from deals.models import Deal, Role, Source
@@ -41,6 +41,7 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
     """Write `batch`, rebuild what depends on it, and return the ids of the deals that it touches."""
     with connection.cursor() as cursor:
         titles.keep_still(cursor, source.organisation_id)
+        rates.keep_still(cursor, source.organisation_id)
         colleagues = _frame(cursor, source, batch)
         regrouped = _teams(cursor, source, latest(batch.colleagues))
         companies = COMPANY.merge(
@@ -52,6 +53,7 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         _arrived(cursor, source, "deals_dealcontact", "contact", "deals_contact", contacts)
         deals = latest(batch.deals)
         touched = _deals(cursor, source, deals)
+        rates.convert(cursor, source.organisation_id, touched, clock)
         search.rebuild(cursor, source.organisation_id, touched, companies, contacts)
         _arrived(cursor, source, "deals_dealactivity", "deal", "deals_deal", touched)
         activities, lost = _activities(cursor, source, [*batch.activities, *_unreadable_mail(deals)], clock)

@@ -86,7 +86,7 @@
     }
   });
 
-  /* Keyboard: Esc, "/" for the search, J and K for the next and previous deal. */
+  /* Keyboard: Esc, "/" for the search, J and K for the next and previous deal, and what `data-key` names. */
   const typing = (node) => node.matches?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && current) {
@@ -96,21 +96,56 @@
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    const rows = [...document.querySelectorAll("[data-row]")];
     if (event.key === "/") {
       const search = document.querySelector("[data-search]");
       if (search) { event.preventDefault(); search.focus(); search.select(); }
-    } else if (event.key === "j" || event.key === "k") {
-      const rows = [...document.querySelectorAll("[data-row]")];
+    } else if ((event.key === "j" || event.key === "k") && rows.length) {
       const at = rows.findIndex((row) => row.closest("tr").contains(document.activeElement));
       rows[Math.max(0, Math.min(rows.length - 1, at + (event.key === "j" ? 1 : -1)))]?.focus();
+    } else { // a key of the row that has the focus, or of the page if there is one of it: `data-key`
+      const find = (part) => part?.querySelectorAll(`[data-key="${CSS.escape(event.key)}"]`) ?? [];
+      const keys = [find(event.target.closest?.("tr")), find(document)].find((found) => found.length === 1);
+      if (event.key === "o") event.target.closest?.("tr")?.querySelector("[data-row]")?.click();
+      if (event.key === "Escape" && !document.querySelector(":popover-open")) select(() => false);
+      if (!keys) return;
+      event.preventDefault();
+      keys[0].closest("details")?.setAttribute("open", "");
+      if (keys[0].matches("textarea")) keys[0].focus();
+      else keys[0].click();
     }
   });
+
+  /* Chosen deals of the list: one by one, all of the page, none. */
+  const picks = () => [...document.querySelectorAll("input[name=deal]")];
+  function tell() {
+    const all = document.querySelector("[data-all]"), text = document.querySelector("[data-selected]"), boxes = picks();
+    if (!all || !text) return;
+    const count = boxes.filter((box) => box.checked).length, [one, many] = text.dataset.selected.split("|");
+    all.checked = count > 0 && count === boxes.length;
+    all.indeterminate = count > 0 && count < boxes.length;
+    text.textContent = count === 1 ? one : many.replace("{n}", count);
+  }
+  function select(wanted) {
+    for (const box of picks()) box.checked = wanted(box);
+    const every = document.querySelector("input[name=all][data-select]");
+    if (every) every.checked = false;
+    tell();
+  }
+  document.addEventListener("change", ({ target }) => {
+    if (target.matches?.("[data-all]")) select(() => target.checked);
+    else if (target.name === "deal") tell();
+  });
+  document.addEventListener("click", ({ target }) => { if (target.closest?.("[data-none]")) select(() => false); });
+  document.addEventListener("input", ({ target }) => { if (target.dataset?.picks) document.getElementById(target.dataset.picks).checked = true; });
+  addEventListener("pageshow", tell); // the browser remembers what was chosen
 
   /* A swap replaces open menus and the focused element: open and focus their successors. */
   let before = null;
   document.addEventListener("htmx:beforeSwap", () => {
-    const menu = document.querySelector(".menu:popover-open");
-    before = { menu: menu?.id, top: menu?.scrollTop, focus: document.activeElement?.id };
+    const menu = document.querySelector(".menu:popover-open"), active = document.activeElement;
+    const link = active?.getAttribute("href");
+    before = { menu: menu?.id, top: menu?.scrollTop, focus: active?.id ? `#${CSS.escape(active.id)}` : link && `a[href="${CSS.escape(link)}"]` };
   });
   document.addEventListener("htmx:afterSettle", () => {
     for (const wanted of document.querySelectorAll("[data-focus]")) {
@@ -123,7 +158,7 @@
       show(menu, document.querySelector(`[popovertarget="${menu.id}"]`));
       menu.scrollTop = before.top;
     }
-    const focus = before.focus && document.getElementById(before.focus);
+    const focus = before.focus && document.querySelector(before.focus);
     if (focus && document.activeElement === document.body) focus.focus({ preventScroll: true });
     before = null;
   });
@@ -172,6 +207,39 @@
     });
   }
 
+  /* A note being written is kept in this tab until it is saved, whatever becomes of the session. */
+  document.addEventListener("input", ({ target }) => { if (target.dataset?.draft) sessionStorage.setItem(target.dataset.draft, target.value); });
+  const restore = () => {
+    for (const field of document.querySelectorAll("[data-draft]")) {
+      if ("saved" in field.dataset) sessionStorage.removeItem(field.dataset.draft);
+      else if (!field.value) field.value = sessionStorage.getItem(field.dataset.draft) ?? "";
+      delete field.dataset.saved;
+      if (field.value) field.closest("details")?.setAttribute("open", "");
+    }
+  };
+  restore();
+  document.addEventListener("htmx:afterSettle", restore);
+  document.addEventListener("click", (event) => { if (event.target.closest?.("[data-print]")) print(); });
+
+  /* Fresh data: asked for while the page is seen ("poll"), shown ("fresh") when nobody is in the middle of something. */
+  let changed = false;
+  const edited = (field) => field === document.activeElement || field.value !== field.defaultValue;
+  const busy = () => current || unsaved || document.querySelector("main :popover-open, main details[open] form, main [data-select]:checked")
+    || [...document.querySelectorAll("main textarea, main input:is([type=text], [type=email], [type=number], [type=date], :not([type]))")].some(edited);
+  const refresh = () => {
+    if (!changed || document.hidden || busy()) return;
+    changed = false;
+    htmx.trigger(document.body, "fresh");
+  };
+  const poll = () => { if (!document.hidden) htmx.trigger(document.body, "poll"); };
+  document.body.addEventListener("changed", () => { changed = true; setTimeout(refresh); });
+  document.addEventListener("visibilitychange", poll);
+  setInterval(poll, 15_000);
+  setInterval(refresh, 1_000);
+  document.addEventListener("htmx:beforeOnLoad", (event) => { // asking whether there is news ends no work in the middle
+    if (event.detail.elt.id === "freshness" && event.detail.xhr.getResponseHeader("HX-Refresh")) event.preventDefault();
+  });
+
   /* An effect that could not be computed says so, until the next try. */
   for (const [name, failed] of [["htmx:beforeRequest", false], ["htmx:responseError", true], ["htmx:sendError", true]]) {
     document.addEventListener(name, ({ detail: { target } }) => { if (target?.id === "impact") target.classList.toggle("failed", failed); });
@@ -182,12 +250,21 @@
     if (event.target.matches?.(".switch")) event.target.closest("[data-rule]")?.classList.toggle("off", !event.target.checked);
   });
 
-  /* Appearance, remembered in a cookie so that the server paints the right one at once. */
+  /* Copies the field that the button names, and says so in the button's place. */
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    const field = document.getElementById(button.dataset.copy);
+    field.select(); // where nothing may be written to the clipboard, it is ready for Ctrl+C
+    await navigator.clipboard?.writeText(field.value);
+    button.textContent = button.dataset.done;
+  });
+
+  /* Appearance: seen at once; the form that the button sends keeps it. */
   document.addEventListener("click", (event) => {
     const choice = event.target.closest?.("[data-theme-choice]");
     if (!choice) return;
-    const theme = choice.dataset.themeChoice;
-    document.cookie = `theme=${theme}; path=/; max-age=${theme ? 31536000 : 0}; samesite=lax`;
+    const theme = choice.value;
     if (theme) document.documentElement.dataset.theme = theme;
     else delete document.documentElement.dataset.theme;
     for (const other of choice.parentElement.children) other.setAttribute("aria-pressed", other === choice);

@@ -16,6 +16,7 @@ from alerts.deal_query import DealQuery
 from alerts.engine import Verdict, verdicts
 from alerts.evidence import names_for
 from alerts.facts import Case
+from alerts.reader import Reader
 from alerts.wording import Names
 from deals.models import Deal
 
@@ -35,7 +36,7 @@ class JudgingView(OrganisationView):
         names = names_for(self.organisation, cases, self.clock)
         return [
             {
-                "deal": shown_deal(deal),
+                "deal": shown_deal(deal, self.organisation),
                 "judged": deal.pk in found,
                 "verdicts": [
                     self._shown(verdict, Case.judged(verdict, deal), names) for verdict in found.get(deal.pk, ())
@@ -87,7 +88,8 @@ class VerdictsView(JudgingView):
             query = DealQuery.parse(request.query_params)
             if query.refused:
                 raise ValidationError({"": list(query.refused)})
-            chosen = query.ordered(deals.open().filter(query.matching(self.user.email)))
+            reader = Reader.of(self.organisation, self.user, self.clock)
+            chosen = query.ordered(deals.open().filter(query.matching(reader)))
         return page.answer(request, chosen.count(), self.judged(list(chosen[page.rows])))
 
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from alerts import formats
+from alerts import amounts, formats
 from config.icons import ICONS, digest
 
 register = template.Library()
@@ -40,6 +40,23 @@ def money(amount: Decimal | None, currency: str) -> str:
     return "" if amount is None else formats.money(amount, currency)
 
 
+@register.simple_tag(takes_context=True)
+def converted(context: Context, deal: Any) -> str:
+    """What the amount of an open deal in another currency is about worth; empty for one in the organisation's."""
+    return amounts.converted(deal, context["org"].currency)
+
+
+@register.filter
+def about(amount: Decimal, currency: str) -> str:
+    """A converted amount."""
+    return formats.about(amount, currency)
+
+
+@register.filter
+def rate(value: Decimal) -> str:
+    return formats.rate(value)
+
+
 @register.filter
 def number(value: Decimal | int) -> str:
     return formats.number(value)
@@ -53,7 +70,7 @@ def day(context: Context, value: date | None) -> str:
 @register.simple_tag(takes_context=True)
 def moment(context: Context, value: datetime | None) -> str:
     clock = context["clock"]
-    return formats.moment(value, clock.zone, clock.today) if value else ""
+    return formats.moment(value, context.get("zone") or clock.zone, clock.today) if value else ""
 
 
 @register.simple_tag(takes_context=True)

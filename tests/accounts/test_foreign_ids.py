@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.urls import URLPattern, get_resolver
 
-from alerts.models import Run
+from accounts.models import Membership, SignIn, User
+from alerts.models import Run, SavedView
 from crm_sync.models import Connection
 from deals import teams
 from deals.models import Deal
 from tests.pages import log_in, world_now
 from tests.world import World
+from workplace.models import Invitation, Note, Review
 
 pytestmark = pytest.mark.django_db
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -45,6 +48,8 @@ def named(w: World) -> dict[str, int]:
     with w.inside():
         mine = {"organisation": w.organisation}
         run = Run.objects.create(**mine, cause=Run.Cause.DAILY, key="x", started_at=w.clock.now)
+        user = User.objects.create_user(f"{w.organisation.pk}@elsewhere.example")
+        session = Session.objects.create(session_key=f"{w.organisation.pk:032}", expire_date=w.clock.now)
         link = Connection.objects.create(**mine, source=w.source, provider="hubspot", connected_at=w.clock.now)
         return {
             "deals": w.stored().pk,
@@ -52,6 +57,15 @@ def named(w: World) -> dict[str, int]:
             "progress": run.pk,
             "teams": teams.create(w.organisation, "Nord").pk,
             "crm": link.pk,
+            "members": Membership.objects.create(**mine, user=user).pk,
+            "invitations": Invitation.objects.create(
+                **mine, email="x@y.example", invited_at=w.clock.now, expires_at=w.clock.now
+            ).pk,
+            "owners": w.organisation.colleagues.get().pk,
+            "sessions": SignIn.objects.create(user=user, session=session, began_at=w.clock.now, seen_at=w.clock.now).pk,
+            "views": SavedView.objects.create(**mine, user=user, name="x", shared=True, created_at=w.clock.now).pk,
+            "review": Review.objects.create(**mine, began_at=w.clock.now).pk,
+            "notes": Note.objects.create(**mine, deal=w.stored(), text="x", written_at=w.clock.now).pk,
             # Every organisation counts its own: 2 is a version that only the other one has.
             "versions": 2,
         }

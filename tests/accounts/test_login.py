@@ -14,10 +14,10 @@ def ana() -> User:
     return User.objects.create_user("ana@vigie.example", PASSWORD, name="Ana Ruiz")
 
 
-def test_login_by_email_in_any_case_leads_to_the_deals(client: Client, ana: User) -> None:
+def test_login_by_email_in_any_case_leads_to_the_first_page(client: Client, ana: User) -> None:
     answer = client.post("/login/", {"username": "Ana@Vigie.example", "password": PASSWORD})
     assert answer.status_code == 302
-    assert answer["Location"] == "/deals/"
+    assert answer["Location"] == "/"
 
 
 def test_a_wrong_password_and_an_unknown_address_get_the_same_words(client: Client, ana: User) -> None:

@@ -7,14 +7,15 @@ from django.apps import apps
 from django.db import IntegrityError, ProgrammingError, connection, models, transaction
 from django.utils import timezone
 
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from accounts.tenancy import UNWALLED, TenantModel, is_tenant_key, tenant
 from alerts import queue
-from alerts.models import Parked, Run
+from alerts.models import Alert, Feedback, Parked, Run, SavedView, Snooze, StartView
 from crm_sync.models import Connection, StreamProgress, SyncRun
-from deals.models import Deal, Stage, TitleCorrection
+from deals.models import Deal, ExchangeRate, OwnerLink, Stage, TitleCorrection
 from deals.records import ColleagueRecord, CompanyRecord, StageRecord, TeamRecord
 from tests.world import World
+from workplace.models import CalendarFeed, Invitation, Note, Onboarding, Review, ReviewedDeal
 
 TABLES = [m for m in apps.get_models() if issubclass(m, TenantModel)]
 BY_NAME = {m._meta.label: m for m in TABLES}
@@ -44,6 +45,20 @@ def inhabited() -> World:
             **mine, connection=link, kind=SyncRun.Kind.FIRST, until=w.clock.now, started_at=w.clock.now
         )
         StreamProgress.objects.create(**mine, run=run, position=0, stream="deals")
+        Snooze.objects.create(**mine, deal=w.stored(), kind="no_meeting", created_at=w.clock.now)
+        who = User.objects.create_user(f"{w.organisation.pk}@vigie.example")
+        Feedback.objects.create(**mine, alert=Alert.objects.first(), user=who, useful=True, given_at=w.clock.now)
+        view = SavedView.objects.create(**mine, user=who, name="Late", created_at=w.clock.now)
+        StartView.objects.create(**mine, user=who, view=view)
+        OwnerLink.objects.create(**mine, colleague=w.organisation.colleagues.get())
+        day = {"valid_on": w.clock.today, "entered_at": w.clock.now}
+        ExchangeRate.objects.create(**mine, **day, base="EUR", currency="USD", rate=1)
+        Onboarding.objects.create(**mine)
+        review = Review.objects.create(**mine, began_at=w.clock.now)
+        ReviewedDeal.objects.create(**mine, review=review, deal=w.stored(), reviewed_at=w.clock.now)
+        Note.objects.create(**mine, deal=w.stored(), text="x", written_at=w.clock.now)
+        CalendarFeed.objects.create(**mine, user=who, created_at=w.clock.now)
+        Invitation.objects.create(**mine, email="x@y.example", invited_at=w.clock.now, expires_at=w.clock.now)
     return w
 
 

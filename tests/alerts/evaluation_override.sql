@@ -25,6 +25,7 @@
 WITH working_calendar(days) AS MATERIALIZED (SELECT :calendar::date[]),
 verdict AS MATERIALIZED (
   SELECT id AS id,
+    alert_mask AS alert_mask,
     CASE
       WHEN (
         pipeline_id IN (12) AND owner_id IN (41, 42)
@@ -252,9 +253,44 @@ verdict AS MATERIALIZED (
       WHEN NOT (pipeline_id IN (11, 12) AND pipeline_id IS NOT NULL) THEN 'settings_changed'
       ELSE NULL
     END AS gone,
-    CASE WHEN (pipeline_id IN (12) AND owner_id IN (41, 42)) THEN 0 ELSE 1 END AS profile
+    CASE WHEN (pipeline_id IN (12) AND owner_id IN (41, 42)) THEN 0 ELSE 1 END AS profile,
+    CASE
+      WHEN EXISTS(
+        SELECT 1 AS a
+        FROM alerts_snooze U0
+        WHERE (U0.deal_id = (id) AND U0.ended_at IS NULL AND U0.organisation_id = 1) LIMIT 1
+      ) THEN (
+        md5(
+          jsonb_build_array(
+            status,
+            pipeline_ref,
+            stage_ref,
+            amount,
+            currency,
+            close_on,
+            owner_ref,
+            extract(epoch FROM last_interaction_at),
+            planned_id,
+            planned_until_on,
+            (SELECT jsonb_object_agg(key, value -> 'holders') FROM jsonb_each(roles))
+          )::text
+        )
+      )
+      ELSE NULL
+    END AS state
   FROM deals_deal
-  WHERE (organisation_id = 1 AND ((NOT archived AND NOT deleted AND status = 'open') OR NOT (alert_mask = 0)))
+  WHERE (
+    organisation_id = 1
+    AND (
+      (NOT archived AND NOT deleted AND status = 'open')
+      OR NOT (alert_mask = 0)
+      OR EXISTS(
+        SELECT 1 AS a
+        FROM alerts_snooze U0
+        WHERE (U0.deal_id = (id) AND U0.ended_at IS NULL AND U0.organisation_id = 1) LIMIT 1
+      )
+    )
+  )
 ),
 hit(
   deal_id, kind, subject, bit, basis, fires_on, evidence
@@ -553,22 +589,57 @@ opened AS (
   WHERE id IS NULL
   RETURNING 1
 ),
-masked AS (
-  UPDATE deals_deal d
-  SET alert_mask = m.mask
+snoozed AS MATERIALIZED (
+  SELECT s.id,
+    s.deal_id,
+    s.kind,
+    s.subject,
+    COALESCE(s.until_on > :today, true)
+    AND s.state IN ('', v.state) AS lasts
+  FROM verdict v
+  JOIN alerts_snooze s ON s.organisation_id = :org
+    AND s.deal_id = v.id
+    AND s.ended_at IS NULL
+  WHERE v.state IS NOT NULL
+),
+woken AS (
+  UPDATE alerts_snooze s
+  SET ended_at = :now::timestamptz
+  FROM snoozed w
+  WHERE s.organisation_id = :org
+    AND s.id = w.id
+    AND NOT w.lasts
+),
+mask AS MATERIALIZED (
+  SELECT id,
+    mask
   FROM (
-    SELECT c.id,
+    SELECT v.id,
+      v.alert_mask,
       COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << 16) | (
         LEAST(count(*) FILTER (WHERE h.bit = ANY(:critical))::int, 63) << 24
       ) AS mask
-    FROM (SELECT DISTINCT COALESCE(deal_id, was_on) AS id FROM difference) c
-    LEFT JOIN hit h ON h.deal_id = c.id
-    GROUP BY c.id
+    FROM verdict v
+    LEFT JOIN (
+      SELECT deal_id,
+        bit
+      FROM hit h
+      WHERE NOT EXISTS (
+        SELECT FROM snoozed s WHERE s.lasts AND s.deal_id = h.deal_id AND s.kind = h.kind AND s.subject = h.subject
+      )
+    ) h ON h.deal_id = v.id
+    GROUP BY v.id,
+      v.alert_mask
   ) m
+  WHERE mask <> alert_mask
+),
+masked AS (
+  UPDATE deals_deal d
+  SET alert_mask = m.mask
+  FROM mask m
   WHERE d.organisation_id = :org
     AND d.id = m.id
-    AND d.alert_mask <> m.mask
-    AND d.id = ANY(ARRAY(SELECT COALESCE(deal_id, was_on) FROM difference))
+    AND d.id = ANY(ARRAY(SELECT id FROM mask))
 )
 SELECT (SELECT count(*) FROM opened),
 (SELECT count(*) FROM refreshed),

@@ -2,11 +2,16 @@
 
 import html
 import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from alerts.models import Snooze
+from deals.models import Source
 from deals.records import DealContactRecord, ParticipantRecord
 from tests.pages import log_in, world_now
 from tests.world import World
@@ -249,3 +254,257 @@ def test_an_alert_tells_which_facts_were_rejected_and_why(world: World) -> None:
         r"1 unanswered call since\. Show it in the timeline Call with Zoe on [^:]+: not answered, not counted", text
     )
     assert re.search(r"No decision maker engaged .*E-mail to Zoe on [^:]+: Boss in copy only", text)
+
+
+# ---- Snoozing from the page
+
+
+@pytest.fixture
+def silent(world: World) -> World:
+    """A deal with two alerts: no activity for 20 days, and no meeting."""
+    world.first_synced()
+    world.deal(created_at=world.at(20), stage_entered_at=world.at(1))
+    world.evaluate()
+    return world
+
+
+def send(world: World, what: str, **data: Any) -> Any:
+    """The page that follows a form of the deal page, as text."""
+    data = {"kind": "no_activity", "subject": "", **data}
+    answer = log_in(world, role="rep").post(f"/deals/{world.stored().pk}/{what}/", data, follow=True)
+    assert answer.status_code == 200
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())))
+
+
+def test_everybody_may_snooze_and_the_page_says_who_did_until_when_and_why(silent: World) -> None:
+    text = send(silent, "snooze", until="fortnight", reason="On <holiday>")
+    assert "Active alerts 1" in text
+    assert re.search(r"Snoozed 1 No activity Snoozed until [^·]+ · Ana Ruiz On <holiday>", text)
+    assert re.search(r"Snoozed until [^:]+: No activity Ana Ruiz · On <holiday>", text), "the timeline tells it"
+    with silent.inside():
+        assert Snooze.objects.get().until_on == silent.day(-14)
+
+
+@pytest.mark.parametrize(
+    ("until", "days", "told"),
+    [("tomorrow", 1, "Snoozed until"), ("mute", None, "Muted"), ("change", None, "Snoozed until the deal changes")],
+)
+def test_a_snooze_lasts_as_long_as_was_chosen(silent: World, until: str, days: int | None, told: str) -> None:
+    assert told in send(silent, "snooze", until=until)
+    with silent.inside():
+        only = Snooze.objects.get()
+    assert only.until_on == (silent.day(-days) if days else None)
+    assert bool(only.state) is (until == "change")
+
+
+def test_next_monday_is_a_monday_ahead(silent: World) -> None:
+    send(silent, "snooze", until="monday")
+    with silent.inside():
+        until = Snooze.objects.get().until_on
+    assert until.weekday() == 0
+    assert timedelta(0) < until - silent.clock.today <= timedelta(days=7)
+
+
+@pytest.mark.parametrize("wrong", ["", "2026-02-30", "yesterday", "1999-01-01", "9999-12-31", "\x00", "²026-01-01"])
+def test_a_date_that_does_not_exist_or_lie_ahead_is_told(silent: World, wrong: str) -> None:
+    assert "Choose a date between tomorrow and a year from now." in send(silent, "snooze", until="date", date=wrong)
+    with silent.inside():
+        assert not Snooze.objects.exists()
+
+
+def test_an_alert_that_has_gone_meanwhile_is_told(silent: World) -> None:
+    assert "This alert is no longer open." in send(silent, "snooze", until="mute", kind="amount_empty")
+    assert "This alert is no longer open." in send(silent, "snooze", until="mute", kind="<b>\x00", subject="\x00")
+    assert "Choose until when it should be snoozed." in send(silent, "snooze", until="sometime")
+    assert "This alert is not snoozed any more." in send(silent, "wake")
+
+
+def test_a_snooze_is_undone_and_the_timeline_keeps_both(silent: World) -> None:
+    send(silent, "snooze", until="mute")
+    text = send(silent, "wake")
+    assert "Active alerts 2" in text
+    assert "Snooze ended: No activity Ana Ruiz" in text
+    assert "Muted: No activity Ana Ruiz" in text
+
+
+def test_the_timeline_says_why_a_snooze_ended_by_itself(silent: World) -> None:
+    for until in (silent.day(-1), None):
+        with silent.inside():
+            deal = silent.stored()
+            Snooze.objects.create(
+                organisation=silent.organisation,
+                deal=deal,
+                kind="no_activity",
+                until_on=until,
+                state="" if until else "was",
+                created_at=silent.at(3),
+                ended_at=silent.clock.now + timedelta(days=2),
+            )
+    text = page(silent)
+    assert "Snooze ended: No activity Its date has come" in text
+    assert "Snooze ended: No activity The deal has changed" in text
+
+
+def test_forms_of_the_page_are_refused_without_a_post(silent: World) -> None:
+    client = log_in(silent)
+    for what in ("snooze", "wake", "feedback"):
+        assert client.get(f"/deals/{silent.stored().pk}/{what}/").status_code == 405
+
+
+# ---- Timeline
+
+
+def test_the_timeline_tells_alerts_and_can_be_narrowed_to_a_kind(silent: World) -> None:
+    silent.activity("email", 0, at=silent.clock.now, subject="Hello")
+    silent.deal(created_at=silent.at(20), updated_at=silent.at(0), stage="s2")
+    silent.evaluate()
+    everything = page(silent)
+    for told in (
+        "Alert opened: No activity",
+        "Alert resolved: No activity The facts changed",
+        "E-mail Hello",
+        "Stage changed from Demo to Offer",
+        "Deal created",
+    ):
+        assert told in everything
+    kinds = {kind: page(silent, query=f"?show={kind}") for kind in ("exchanges", "changes", "alerts")}
+    for told, kind in (("Alert opened:", "alerts"), ("E-mail Hello", "exchanges"), ("Stage changed", "changes")):
+        assert [each for each, text in kinds.items() if told in text] == [kind]
+
+
+@pytest.mark.parametrize(
+    "query", ["?show=nonsense", "?show=", "?all=2&show=%00", "?list=%00%ff&list=x", "?list=" + "a" * 5000]
+)
+def test_any_parameter_in_the_address_is_answered_with_the_page(silent: World, query: str) -> None:
+    assert "Deal created" in page(silent, query=query)
+
+
+# ---- The way through the list
+
+
+def walk(world: World, ref: str, list_query: str) -> dict[str, str]:
+    """Where the page leads: {"prev" or "next": title of the deal}."""
+    answer = log_in(world).get(f"/deals/{world.stored(ref).pk}/?list={quote(list_query)}")
+    found = re.findall(r'rel="(prev|next)" data-key="[jk]" href="/deals/(\d+)/\?list=([^"]*)"', answer.content.decode())
+    assert {kept for _rel, _pk, kept in found} <= {quote(list_query, safe="")}
+    with world.inside():
+        return {rel: world.organisation.deals.get(pk=pk).title for rel, pk, _list in found}
+
+
+def three(world: World) -> None:
+    for title, amount, close in (("Big", 900, -10), ("Small", 100, None), ("Middle", 500, -5), ("None", None, -20)):
+        world.deal(title, title=title, amount=amount, close_on=None if close is None else world.day(close))
+    world.activity("meeting", -3, deal="Big", state="planned")
+    world.evaluate()
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("-amount", ["Big", "Middle", "Small", "None"]),
+        ("amount", ["Small", "Middle", "Big", "None"]),
+        ("close", ["Middle", "Big", "None", "Small"]),
+        ("-close", ["None", "Big", "Middle", "Small"]),
+        ("-risk", ["Middle", "Big", "None", "Small"]),
+    ],
+)
+def test_next_and_previous_follow_the_list_from_which_one_came(world: World, sort: str, order: list[str]) -> None:
+    three(world)
+    for n, title in enumerate(order):
+        beside = {"prev": order[n - 1] if n else None, "next": order[n + 1] if n + 1 < len(order) else None}
+        assert walk(world, title, f"sort={sort}") == {rel: each for rel, each in beside.items() if each}
+
+
+def test_filters_of_the_list_count_and_the_way_back_leads_to_it(world: World) -> None:
+    three(world)
+    assert walk(world, "Middle", "alert=amount_empty&sort=-amount") == {"next": "None"}
+    answer = log_in(world).get(f"/deals/{world.stored('Middle').pk}/?list={quote('alert=amount_empty&page=3')}")
+    assert 'class="back" href="/deals/?alert=amount_empty&amp;page=3"' in answer.content.decode()
+
+
+def test_without_a_list_there_is_no_next_deal(world: World) -> None:
+    three(world)
+    body = log_in(world).get(f"/deals/{world.stored('Big').pk}/").content.decode()
+    assert 'rel="next"' not in body
+
+
+def test_a_wrong_list_is_the_plain_one(world: World) -> None:
+    three(world)
+    assert walk(world, "None", "view=nonsense&owner=x&sort=%00") == walk(world, "None", "")
+
+
+def test_rows_of_the_list_carry_it_along(world: World) -> None:
+    three(world)
+    body = log_in(world).get("/deals/?view=risk&sort=amount").content.decode()
+    assert f'href="/deals/{world.stored("Small").pk}/?list=view%3Drisk%26sort%3Damount" data-row' in body
+
+
+# ---- Stage history
+
+
+def stages(world: World) -> list[tuple[str, str, str, str, bool]]:
+    found = log_in(world).get(f"/deals/{world.stored().pk}/").context["stages"]
+    plain = [[text.replace("\u00a0", " ") for text in (s.name, s.days, s.visits, s.limit)] for s in found]
+    return [(*texts, s.current) for texts, s in zip(plain, found, strict=True)]
+
+
+def moved(world: World, days_ago: int, stage: str, **fields: Any) -> None:
+    """The deal is read in another stage; World's clock is what the page calls now."""
+    world.deal(
+        created_at=world.at(40),
+        updated_at=world.at(days_ago),
+        stage=stage,
+        stage_entered_at=world.at(days_ago),
+        **fields,
+    )
+
+
+def test_days_in_each_stage_add_up_over_visits_and_are_held_against_their_limits(world: World) -> None:
+    with world.inside():
+        Source.objects.update(first_synced_at=world.at(50))
+        limits = {str(world.organisation.stages.get(external_id="s2").pk): 30}
+    world.configure(stuck_in_stage={"days": 12, "stages": limits})
+    for days_ago, stage in ((40, "s1"), (30, "s2"), (25, "s1"), (5, "s2")):
+        moved(world, days_ago, stage)
+    assert stages(world) == [
+        ("Demo", "30 days", "2 stays", "12 days", False),
+        ("Offer", "10 days", "2 stays", "30 days", True),
+    ]
+
+
+def test_what_was_before_the_first_synchronisation_is_said_as_at_least(world: World) -> None:
+    world.deal(created_at=world.at(40), updated_at=world.at(40))
+    with world.inside():
+        Source.objects.update(first_synced_at=world.at(20))
+    moved(world, 6, "s2")
+    assert stages(world) == [
+        ("Demo", "at least 14 days", "", "12 days", False),
+        ("Offer", "6 days", "", "12 days", True),
+    ]
+    assert re.search(r"Earlier stages are not known: Vigie has followed this deal since", page(world))
+
+
+def test_the_stage_of_a_closed_deal_ends_with_it(world: World) -> None:
+    with world.inside():
+        Source.objects.update(first_synced_at=world.at(50))
+    moved(world, 30, "s1")
+    moved(world, 10, "s1", status="won", closed_at=world.at(10))
+    assert stages(world) == [("Demo", "30 days", "", "12 days", False)]
+
+
+def test_a_rule_that_is_off_draws_no_limit(world: World) -> None:
+    world.configure(stuck_in_stage=False, power_map=False, no_activity=False)
+    world.deal()
+    [stage] = log_in(world).get(f"/deals/{world.stored().pk}/").context["stages"]
+    assert (stage.limit, stage.mark, stage.over) == ("", None, False)
+
+
+def test_hostile_words_from_the_crm_are_shown_as_they_are(world: World) -> None:
+    evil = "<script>alert(1)</script>" + "x" * 5000 + "مرحبا 🎈"
+    world.contact("zoe", title=evil)
+    world.on_deal("zoe", title=evil, created_at=world.at(20))
+    world.activity("call", 3, "zoe", subject=evil)
+    world.evaluate()
+    body = log_in(world).get(f"/deals/{world.stored().pk}/").content.decode()
+    assert "<script>alert" not in body
+    assert "مرحبا" in body

@@ -13,8 +13,8 @@ def parse(text: str) -> DealQuery:
 @pytest.mark.parametrize(
     ("address", "canonical"),
     [
-        ("", "/deals/"),
-        ("q=&alert=&owner=&page=1&view=open&sort=-risk", "/deals/"),
+        ("", "/deals/?view=open"),
+        ("q=&alert=&owner=&page=1&view=open&sort=-risk", "/deals/?view=open"),
         ("alert=no_meeting&alert=no_activity&alert=no_meeting", "/deals/?alert=no_activity&alert=no_meeting"),
         ("page=3&q=++a++b+&view=risk", "/deals/?view=risk&q=a+b&page=3"),
         ("owner=12&owner=none&stage=4", "/deals/?owner=12&owner=none&stage=4"),
@@ -46,7 +46,7 @@ def test_one_question_has_one_address(address: str, canonical: str) -> None:
 )
 def test_what_is_unknown_is_left_out_and_said(address: str) -> None:
     query = parse(address)
-    assert query.url == "/deals/"
+    assert query.url == "/deals/?view=open"
     assert len(query.refused) == 1
 
 

@@ -160,9 +160,9 @@ def test_the_deals_behind_each_number_are_as_many_and_the_largest_first(world: W
             with world.inside():
                 cleaned = alert_settings.clean(world.organisation, raw)
                 count, ids = preview_deals(world.organisation, cleaned, world.clock, kind, change, slice(0, 100))
-                amounts = [deal.amount for deal in map(Deal.objects.in_bulk(ids).get, ids)]
+                values = [deal.value for deal in map(Deal.objects.in_bulk(ids).get, ids)]
             assert (count, len(ids)) == (told[kind][change][0],) * 2
-            assert amounts == sorted(amounts, key=lambda amount: (amount is None, -(amount or 0)))
+            assert values == sorted(values, key=lambda value: (value is None, -(value or 0)))
 
 
 def test_one_deal_and_many_cost_the_same_statements(world: World) -> None:
@@ -197,8 +197,10 @@ def test_a_member_sees_the_effect_of_a_draft_per_rule_and_in_all(world: World) -
     assert [rule["kind"] for rule in told["rules"]] == [rule.kind for rule in RULES]
     [no_activity] = [rule for rule in told["rules"] if rule["kind"] == "no_activity"]
     assert no_activity["title"] == "No activity"
-    assert no_activity["after"] == {"deals": 2, "amounts": {"EUR": "120.00", "USD": "119.00"}}
-    assert no_activity["flagged"] == {"deals": 0, "amounts": {}}
+    assert told["value_currency"] == "EUR"
+    amounts = {"EUR": "120.00", "USD": "119.00"}
+    assert no_activity["after"] == {"deals": 2, "amounts": amounts, "value": "120.00", "without_rate": {"USD": 1}}
+    assert no_activity["flagged"] == {"deals": 0, "amounts": {}, "value": "0.00", "without_rate": {}}
     assert told["at_risk"]["after"] == no_activity["after"]
 
 

@@ -1,7 +1,6 @@
 """One sprite holds exactly the icons in use."""
 
 import re
-from pathlib import Path
 
 from django.test import Client
 from django.urls import reverse
@@ -21,7 +20,10 @@ def test_every_icon_of_the_templates_and_rules_is_in_the_sprite() -> None:
 
 
 def test_no_icon_of_the_sprite_is_unused() -> None:
-    files = [*(ROOT / "templates").rglob("*.html"), *Path(ROOT / "alerts").rglob("*.py")]
+    files = [
+        *(ROOT / "templates").rglob("*.html"),
+        *(path for app in ("alerts", "workplace") for path in (ROOT / app).rglob("*.py")),
+    ]
     words = {word for path in files for word in IN_CODE.findall(path.read_text())}
     assert words >= ICONS
 

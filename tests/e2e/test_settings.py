@@ -258,8 +258,7 @@ def states(page: Page, base: str) -> Any:
     yield "import checked"
 
 
-@pytest.mark.parametrize("language", ["en", "fr"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("fr", "dark")])
 def test_axe_finds_nothing_and_nothing_is_too_wide(open_page: Any, url: str, language: str, scheme: str) -> None:
     page = open_page(PAGE, language, color_scheme=scheme)
     for state in states(page, url):

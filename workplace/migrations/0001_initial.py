@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                         db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to="deals.team",
                     ),
@@ -101,6 +101,25 @@ class Migration(migrations.Migration):
             name="CalendarFeed",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "deals",
+                    models.CharField(
+                        choices=[("own", "My own deals"), ("team", "The deals of a team"), ("all", "All deals")],
+                        default="own",
+                        max_length=4,
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="deals.team",
+                    ),
+                ),
                 ("created_at", models.DateTimeField()),
                 ("read_at", models.DateTimeField(null=True)),
                 (
@@ -139,7 +158,6 @@ class Migration(migrations.Migration):
                 ("invited_at", models.DateTimeField()),
                 ("expires_at", models.DateTimeField()),
                 ("accepted_at", models.DateTimeField(null=True)),
-                ("withdrawn_at", models.DateTimeField(null=True)),
                 (
                     "invited_by",
                     models.ForeignKey(
@@ -162,7 +180,7 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(("accepted_at__isnull", True), ("withdrawn_at__isnull", True)),
+                        condition=models.Q(("accepted_at__isnull", True)),
                         fields=("organisation", "email"),
                         name="invitation_one_open",
                     )
@@ -231,6 +249,15 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="review",
             index=models.Index(fields=["organisation", "team", "began_at"], name="review_history"),
+        ),
+        migrations.AddConstraint(
+            model_name="review",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at__isnull", True)),
+                fields=("organisation", "team"),
+                name="review_one_running",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddConstraint(
             model_name="revieweddeal",

@@ -1,5 +1,6 @@
 import json
 from argparse import ArgumentParser
+from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -10,10 +11,15 @@ from alerts import settings as alert_settings
 from crm_sync import sync
 from crm_sync.providers import PROVIDERS
 from crm_sync.providers.base import CrmError
+from deals import rates
 from deals.clock import Clock
 
 PASSWORD = "vigie-demo-2026"  # noqa: S105 - printed at every start: the demo listens on this machine only
 ROLES = ("champion", "decision maker")
+# Into the currency of each organisation; one that has none shows what pages say then.
+RATES = {"EUR": {"USD": "0.92", "GBP": "1.17"}, "GBP": {"EUR": "0.855", "USD": "0.787", "CHF": "0.91"}}
+# The reps are users of the sandbox CRMs, so that deals are theirs.
+SELLERS = "boreal-solutions.example"
 DEMO = {
     "pipedrive": (
         {
@@ -24,12 +30,12 @@ DEMO = {
             "language": "fr",
         },
         "atelier-numerique.example",
-        {"admin": "Claire Fontaine", "manager": "Karim Benali", "rep": "Louise Perrin"},
+        {"admin": "Claire Fontaine", "manager": "Karim Benali", "rep": "Sarah Kendrick"},
     ),
     "hubspot": (
         {"name": "Fenwick & Lowe", "time_zone": "Europe/London", "country": "GB", "currency": "GBP", "language": "en"},
         "fenwick-lowe.example",
-        {"admin": "Alice Fenwick", "manager": "Tom Okafor", "rep": "Grace Lowe"},
+        {"admin": "Alice Fenwick", "manager": "Tom Okafor", "rep": "Youssef Amrani"},
     ),
 }
 
@@ -53,7 +59,8 @@ class Command(BaseCommand):
         organisation, _ = Organisation.objects.get_or_create(name=fields["name"], defaults=fields)
         logins = []
         for role, name in people.items():
-            email = f"{name.split()[0].lower()}@{domain}"
+            first, last = name.lower().split()
+            email = f"{first}.{last}@{SELLERS}" if role == Membership.Role.REP else f"{first}@{domain}"
             user = User.objects.filter(email=email).first() or User.objects.create_user(email, PASSWORD, name=name)
             Membership.objects.get_or_create(user=user, organisation=organisation, defaults={"role": role})
             logins.append({"email": email, "password": PASSWORD, "role": role})
@@ -75,8 +82,17 @@ class Command(BaseCommand):
             with tenant(organisation):
                 sync.connect(organisation, provider, token)
                 self.watch_roles(organisation)
+                self.enter_rates(organisation)
         except CrmError as error:
             self.stderr.write(f"{organisation.name} is not connected: {provider} answered {error.code}.")
+
+    def enter_rates(self, organisation: Organisation) -> None:
+        """As an admin would."""
+        clock = Clock.of(organisation)
+        said = RATES[organisation.currency].items()
+        given = [rates.Given(currency, clock.today, Decimal(rate)) for currency, rate in said]
+        admin = organisation.memberships.select_related("user").order_by("pk")[0].user
+        rates.save_all(organisation, given, admin, clock)
 
     def watch_roles(self, organisation: Organisation) -> None:
         """Choose key roles, as an admin would: by default none is watched."""

@@ -1,0 +1,160 @@
+"""Analytics and coming alerts in a real browser: axe, widths, keyboard, no JavaScript, print."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from alerts.models import Alert
+from deals.models import Colleague, Team, TeamMember
+from tests import processes
+from tests.e2e.test_pages import cookies, expect_no_violations
+from tests.pages import world_now
+from tests.world import World
+
+PAGES = (
+    "/analytics/",
+    "/analytics/?weeks=52&owner=none",
+    "/analytics/?from=x",
+    "/upcoming/",
+    "DAY",
+    "/upcoming/?owner=none",
+)
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    """Thirty deals, some with two alerts on a day, and a history of alerts that were resolved."""
+    w = world_now()
+    w.first_synced()
+    long = "Établissements Grégoire-Vandenbroucke & Söhne " * 3
+    for n in range(30):
+        w.deal(f"d{n}", title=f"{long}{n}" if n % 7 == 0 else f"Deal {n}", created_at=w.at(n), amount=12_345 * n)
+    w.evaluate()
+    with w.inside():
+        team = Team.objects.create(organisation=w.organisation, name="Nord")
+        me = Colleague.objects.get(external_id="me")
+        TeamMember.objects.create(organisation=w.organisation, team=team, colleague=me)
+        for n, alert in enumerate(Alert.objects.order_by("pk")[:12]):
+            alert.opened_at -= timedelta(days=20 + 3 * n)
+            alert.resolved_at, alert.reason = alert.opened_at + timedelta(days=n), "won" if n % 3 else "fact_changed"
+            alert.save()
+    return w
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+    with processes.web(tmp_path_factory.mktemp("web")) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str, world: World) -> Iterator[Any]:
+    """Opens an address as an admin: open_page("/analytics/", language="fr", color_scheme="dark", …)."""
+    contexts: list[BrowserContext] = []
+    said: list[str] = []
+
+    def open_page(path: str, language: str = "en", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        context.add_cookies(cookies(world, url, language))
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{url}{path.replace('DAY', f'/upcoming/?on={world.day(-1)}')}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == [], "the browser's console is not empty"
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("fr", "dark")])
+def test_axe_finds_nothing(open_page: Any, language: str, scheme: str) -> None:
+    for path in PAGES:
+        page = open_page(path, language, color_scheme=scheme)
+        expect_no_violations(page, path)
+        if path == "/analytics/":
+            page.locator("summary").click()
+            expect_no_violations(page, "the numbers as a table")
+        if path == "/upcoming/":
+            page.locator("#calendar button[value=make]").click()
+            expect(page.locator("#feed-address")).to_be_visible()
+            expect_no_violations(page, "with an address")
+            page.locator("#calendar button[value=revoke]").click()
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_no_page_is_wider_than_the_window(open_page: Any, language: str) -> None:
+    for path in PAGES:
+        page = open_page(path, language)
+        for summary in page.locator("main summary").all():
+            summary.click()
+        for width in (390, 768, 1280, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+
+
+def test_a_filter_changes_the_report_its_address_and_keeps_the_focus(open_page: Any) -> None:
+    page = open_page("/analytics/")
+    page.locator("#owner").focus()
+    page.locator("#owner").select_option(label="No owner")
+    page.wait_for_url("**/analytics/?owner=none")
+    expect(page.locator("[role=status]").first).to_contain_text("0 alerts opened")
+    expect(page.locator("#owner")).to_be_focused()
+    page.get_by_role("link", name="26 weeks").click()
+    page.wait_for_url("**/analytics/?weeks=26&owner=none")
+    page.go_back()
+    expect(page.locator("#owner")).to_have_value("none")
+
+
+def test_a_day_is_chosen_from_the_keyboard_and_all_days_come_back(open_page: Any, world: World) -> None:
+    page = open_page("/upcoming/")
+    first = page.locator(".month a").first
+    first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/upcoming/?on={world.day(-1)}")
+    expect(page.locator(".month a[aria-current=date]")).to_have_count(1)
+    expect(page.locator(".coming")).to_have_count(1)
+    page.get_by_role("link", name="All days").click()
+    page.wait_for_url("**/upcoming/")
+
+
+def test_filters_and_the_calendar_address_work_without_javascript(open_page: Any) -> None:
+    page = open_page("/upcoming/", java_script_enabled=False)
+    page.locator("#owner").select_option(label="Moi")
+    page.get_by_role("button", name="Apply").click()
+    assert "owner=" in page.url
+    page.get_by_role("button", name="Make an address").click()
+    address = page.locator("#feed-address").input_value()
+    expect(page.get_by_role("button", name="Copy")).to_be_hidden()
+    assert page.request.get(address).headers["content-type"] == "text/calendar; charset=utf-8"
+    page.get_by_role("button", name="Renew").click()
+    assert page.locator("#feed-address").input_value() != address
+    assert page.request.get(address).status == 404
+    page = open_page("/analytics/", java_script_enabled=False)
+    page.locator("#team").select_option(label="Nord")
+    page.get_by_role("button", name="Apply").click()
+    assert "team=" in page.url
+    page.locator("summary").click()
+    expect(page.get_by_text("Open at the end", exact=True)).to_be_visible()
+
+
+def test_the_address_is_copied(open_page: Any) -> None:
+    page = open_page("/upcoming/", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Make an address").click()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#feed-address").input_value()
+
+
+def test_on_paper_the_report_is_there_and_the_menus_are_not(open_page: Any) -> None:
+    page = open_page("/analytics/")
+    page.emulate_media(media="print")
+    expect(page.locator(".side")).to_be_hidden()
+    expect(page.locator(".filters")).to_be_hidden()
+    expect(page.locator(".plot").first).to_be_visible()
+    expect(page.locator("#rules")).to_be_visible()

@@ -1,0 +1,56 @@
+"""Pages show what has changed by themselves, and leave whoever is in the middle of something alone."""
+
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from alerts import queue
+from tests.e2e import test_pages
+from tests.world import World
+
+open_page, url, world = test_pages.open_page, test_pages.url, test_pages.world
+
+
+def change(world: World, page: Page) -> None:
+    """Another deal gets alerts, and the page asks whether there is news, as it does four times a minute."""
+    world.deal("new", title="New", created_at=world.at(80))
+    with world.inside():
+        queue.mark(world.organisation, [world.stored("new").pk])
+    with world.inside():
+        queue.evaluate_pending(world.organisation, world.clock)
+    page.evaluate("htmx.trigger(document.body, 'poll')")
+
+
+def test_the_list_grows_and_keeps_focus_and_scroll(open_page: Any, world: World) -> None:
+    page = open_page("/deals/", viewport={"width": 1280, "height": 300})
+    page.locator("tbody a[data-row]", has_text="Quiet").focus()
+    page.evaluate("scrollTo(0, 120)")
+    change(world, page)
+    expect(page.locator("tbody tr")).to_have_count(4)
+    expect(page.locator("tbody a[data-row]", has_text="Quiet")).to_be_focused()
+    assert page.evaluate("scrollY") == 120
+    assert page.url.endswith("/deals/")
+
+
+def test_an_open_menu_is_left_alone_until_it_is_closed(open_page: Any, world: World) -> None:
+    page = open_page("/deals/")
+    page.locator("#alert-button").click()
+    change(world, page)
+    page.wait_for_timeout(1500)
+    expect(page.locator("#alert-menu")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.keyboard.press("Escape")
+    expect(page.locator("tbody tr")).to_have_count(4)
+
+
+def test_the_deal_page_follows(open_page: Any, world: World) -> None:
+    page = open_page(f"/deals/{world.stored('fine').pk}/")
+    expect(page.locator("#main")).to_contain_text("No alert on this deal.")
+    world.deal("fine", title="Fine", amount=None, updated_at=world.at(0))
+    change(world, page)
+    with world.inside():
+        queue.mark(world.organisation, [world.stored("fine").pk])
+    with world.inside():
+        queue.evaluate_pending(world.organisation, world.clock)
+    page.evaluate("htmx.trigger(document.body, 'poll')")
+    expect(page.locator("#main .alert h3")).to_contain_text("Amount")
