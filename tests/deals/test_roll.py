@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.tenancy import tenant
@@ -56,6 +56,7 @@ def columns(organisation):
 
 
 @pytest.mark.django_db
+@settings(max_examples=50)
 @given(activities=st.lists(ACTIVITY, max_size=9), steps=st.lists(st.integers(1, 7), min_size=1, max_size=3))
 def test_rolling_forward_ends_as_a_rebuild(activities, steps):
     with transaction.atomic():

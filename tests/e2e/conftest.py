@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from accounts.models import Membership, Organisation, User
-from tests import processes
+from tests import pages, processes
 from tests.sandbox import Sandbox
+from tests.world import World
 
 # Playwright runs an event loop in this thread; the database is asked between its calls, never inside one.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -58,10 +61,60 @@ def sandbox(tmp_path: Path, settings: Any) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def url(tmp_path: Path, transactional_db: None, sandbox: Sandbox) -> Iterator[str]:
+def working_url(tmp_path: Path, transactional_db: None, sandbox: Sandbox) -> Iterator[str]:
     """The address of the product: web server and worker as in production."""
     with processes.worker(tmp_path).running(), processes.web(tmp_path) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+    """The web server alone, for what does not wait for a worker."""
+    with processes.web(tmp_path_factory.mktemp("web")) as address:
+        yield address
+
+
+def cookies(world: World, url: str, language: str, role: str = "admin") -> list[Any]:
+    session = pages.log_in(world, role).cookies[settings.SESSION_COOKIE_NAME].value
+    values = {settings.SESSION_COOKIE_NAME: session, settings.LANGUAGE_COOKIE_NAME: language}
+    return [{"name": name, "value": value, "url": url} for name, value in values.items()]
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str, world: World, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Opens an address of the module's `world`: open_page("/deals/", language="fr", color_scheme="dark", …).
+
+    As an admin, or as ROLE of the module says; `stranger`: without a session. At the end the console is empty, but for
+    lines with FORGIVEN of the module (the status of an answer that refuses something is told there).
+    """
+    role, forgiven = (getattr(request.module, name, other) for name, other in (("ROLE", "admin"), ("FORGIVEN", "\0")))
+    contexts: list[BrowserContext] = []
+    said: list[str] = []
+
+    def open_page(path: str, language: str = "en", stranger: bool = False, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        given = cookies(world, url, language, role)
+        context.add_cookies([c for c in given if not stranger or c["name"] != settings.SESSION_COOKIE_NAME])
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{url}{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [line for line in said if forgiven not in line] == [], "the browser's console is not empty"
+
+
+# Levels A and AA; "best practice" rules are opinions about landmarks.
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+
+
+def expect_no_violations(page: Page, what: str) -> None:
+    found = Axe().run(page, options=RULES)
+    assert found.violations_count == 0, f"{what}: {found.generate_report()}"
 
 
 @pytest.fixture

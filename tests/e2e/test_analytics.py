@@ -1,16 +1,14 @@
 """Analytics and coming alerts in a real browser: axe, widths, keyboard, no JavaScript, print."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import expect
 
 from alerts.models import Alert
 from deals.models import Colleague, Team, TeamMember
-from tests import processes
-from tests.e2e.test_pages import cookies, expect_no_violations
+from tests.e2e.conftest import expect_no_violations
 from tests.pages import world_now
 from tests.world import World
 
@@ -19,7 +17,6 @@ PAGES = (
     "/analytics/?weeks=52&owner=none",
     "/analytics/?from=x",
     "/upcoming/",
-    "DAY",
     "/upcoming/?owner=none",
 )
 
@@ -44,37 +41,13 @@ def world(transactional_db: None) -> World:
     return w
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
-    with processes.web(tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def open_page(browser: Browser, url: str, world: World) -> Iterator[Any]:
-    """Opens an address as an admin: open_page("/analytics/", language="fr", color_scheme="dark", …)."""
-    contexts: list[BrowserContext] = []
-    said: list[str] = []
-
-    def open_page(path: str, language: str = "en", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        context.add_cookies(cookies(world, url, language))
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{url}{path.replace('DAY', f'/upcoming/?on={world.day(-1)}')}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == [], "the browser's console is not empty"
+def addresses(world: World) -> tuple[str, ...]:
+    return *PAGES, f"/upcoming/?on={world.day(-1)}"
 
 
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("fr", "dark")])
-def test_axe_finds_nothing(open_page: Any, language: str, scheme: str) -> None:
-    for path in PAGES:
+def test_axe_finds_nothing(open_page: Any, world: World, language: str, scheme: str) -> None:
+    for path in addresses(world):
         page = open_page(path, language, color_scheme=scheme)
         expect_no_violations(page, path)
         if path == "/analytics/":
@@ -88,8 +61,8 @@ def test_axe_finds_nothing(open_page: Any, language: str, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_no_page_is_wider_than_the_window(open_page: Any, language: str) -> None:
-    for path in PAGES:
+def test_no_page_is_wider_than_the_window(open_page: Any, world: World, language: str) -> None:
+    for path in addresses(world):
         page = open_page(path, language)
         for summary in page.locator("main summary").all():
             summary.click()

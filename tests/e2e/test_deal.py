@@ -1,20 +1,18 @@
 """The deal page in a real browser: snooze and undo, opinions, the way through the list, axe, widths, print."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import expect
 
 from alerts import snoozing
-from alerts.models import Alert
+from alerts.models import Alert, Run
 from deals.models import Source
-from tests import processes
-from tests.e2e.test_pages import expect_no_violations
-from tests.pages import log_in, world_now
+from tests.e2e.conftest import expect_no_violations
+from tests.pages import world_now
 from tests.world import World
 
+ROLE = "rep"
 PEOPLE = {
     "zoe": "CEO",
     "yan": "VP Sales",
@@ -53,40 +51,11 @@ def world(transactional_db: None) -> World:
     world.deal("last", title="Last", amount=10, created_at=world.at(60))
     world.evaluate()
     with world.inside():
+        now = {"started_at": world.clock.now, "finished_at": world.clock.now}
+        Run.objects.create(organisation=world.organisation, cause=Run.Cause.DAILY, key="today", **now)
         quiet = [world.stored("quiet").pk]
         snoozing.snooze(world.organisation, quiet, ["deal_too_old"], None, True, "Signed soon", None, world.clock)
     return world
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
-    """The web server alone: nothing here waits for the worker."""
-    with processes.web(tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def open_page(browser: Browser, url: str, world: World) -> Iterator[Any]:
-    """Opens an address as a rep: open_page("/deals/", language="fr", color_scheme="dark", …)."""
-    contexts: list[BrowserContext] = []
-    said: list[str] = []
-
-    def open_page(path: str, language: str = "en", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        session = log_in(world, role="rep").cookies[settings.SESSION_COOKIE_NAME].value
-        values = {settings.SESSION_COOKIE_NAME: session, settings.LANGUAGE_COOKIE_NAME: language}
-        context.add_cookies([{"name": name, "value": value, "url": url} for name, value in values.items()])
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{url}{path}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == [], "the browser's console is not empty"
 
 
 def deal(world: World, ref: str = "quiet", more: str = "") -> str:

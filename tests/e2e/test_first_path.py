@@ -25,14 +25,14 @@ def save(page: Page) -> None:
 
 
 def test_connect_watch_filter_hover_and_change_the_settings(
-    page: Page, url: str, admin: Membership, console: list[str]
+    page: Page, working_url: str, admin: Membership, console: list[str]
 ) -> None:
     organisation = admin.organisation
-    log_in(page, url, admin)
+    log_in(page, working_url, admin)
     expect(page.locator("#list")).to_contain_text("Connect")
 
     # A wrong token is told with what to do; the right one starts the first synchronisation.
-    page.goto(f"{url}/settings/crm/")
+    page.goto(f"{working_url}/settings/crm/")
     page.get_by_role("radio", name="HubSpot").check()
     page.locator("input[name=token]").fill("wrong-token")
     page.get_by_role("button", name="Check and connect").click()
@@ -59,7 +59,7 @@ def test_connect_watch_filter_hover_and_change_the_settings(
             return Alert.objects.filter(kind="no_meeting", resolved_at=None).exists()
 
     wait_for(evaluated)
-    page.goto(f"{url}/deals/")
+    page.goto(f"{working_url}/deals/")
     everything = shown(page, ".totals strong")
     page.locator("#alert-button").click()
     page.locator("#alert-no_meeting").check()
@@ -83,21 +83,21 @@ def test_connect_watch_filter_hover_and_change_the_settings(
     expect(page.locator("main")).to_contain_text("No meeting planned")
 
     # A limit is changed and the list changes with it.
-    page.goto(f"{url}/deals/?alert=no_activity")
+    page.goto(f"{working_url}/deals/?alert=no_activity")
     before = shown(page, ".totals strong")
-    page.goto(f"{url}/settings/alerts/")
+    page.goto(f"{working_url}/settings/alerts/")
     page.get_by_role("link", name="Edit").click()
     page.locator("input[name='no_activity.days']").fill("0")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".error").first).to_contain_text("1")
     page.locator("input[name='no_activity.days']").fill("3")
     save(page)
-    page.goto(f"{url}/deals/?alert=no_activity")
+    page.goto(f"{working_url}/deals/?alert=no_activity")
     assert shown(page, ".totals strong") > before
 
     # A rule is switched off: its alerts resolve with that reason; on again, they are back.
     for enabled in (False, True):
-        page.goto(f"{url}/settings/alerts/?edit=1")
+        page.goto(f"{working_url}/settings/alerts/?edit=1")
         page.locator("input[name='no_meeting.enabled']").set_checked(enabled)
         save(page)
         with tenant(organisation):

@@ -8,7 +8,7 @@ from alerts import queue
 from tests.e2e import test_pages
 from tests.world import World
 
-open_page, url, world = test_pages.open_page, test_pages.url, test_pages.world
+world = test_pages.world
 
 
 def change(world: World, page: Page) -> None:

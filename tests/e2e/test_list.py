@@ -1,18 +1,15 @@
 """A day with the deal list in a real browser: filters, saved views, selection, bulk actions, phone, keyboard."""
 
 import csv
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import expect
 
 from deals.records import CompanyRecord
-from tests import processes
-from tests.e2e.test_pages import RULES, cookies
+from tests.e2e.conftest import expect_no_violations
 from tests.pages import world_now
 from tests.world import World
 
@@ -30,33 +27,6 @@ def world(transactional_db: None) -> World:
         world.activity("meeting", -3, "zoe", deal=ref, state="planned")
     world.evaluate()
     return world
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
-    with processes.web(tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def open_page(browser: Browser, url: str, world: World) -> Iterator[Any]:
-    contexts: list[BrowserContext] = []
-    said: list[str] = []
-
-    def open_page(path: str, language: str = "en", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        context.add_cookies(cookies(world, url, language))
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{url}{path}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == [], "the browser's console is not empty"
 
 
 ROWS, BAR = "tbody tr", ".bulk"
@@ -199,8 +169,3 @@ def test_every_state_is_accessible_and_fits(open_page: Any, language: str, schem
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
     page.set_viewport_size({"width": 390, "height": 844})
     expect_no_violations(page, "phone")
-
-
-def expect_no_violations(page: Page, what: str) -> None:
-    found = Axe().run(page, options=RULES)
-    assert found.violations_count == 0, f"{what}: {found.generate_report()}"

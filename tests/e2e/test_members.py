@@ -1,19 +1,18 @@
 """Members, profile and invitation in a real browser: axe, widths, and what an admin does here."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import expect
 
 from accounts.models import User
 from deals.records import ColleagueRecord, TeamRecord
-from tests import processes
-from tests.e2e.test_pages import RULES, cookies
+from tests.e2e.conftest import expect_no_violations
 from tests.pages import world_now
 from tests.world import World
 from workplace import invitations
+
+FORGIVEN = "410 (Gone)"  # of a void invitation
 
 
 @pytest.fixture
@@ -25,36 +24,6 @@ def world(transactional_db: None) -> World:
         world.write(colleagues=[ColleagueRecord(ref, name, f"{ref}@vigie.example", True, teams)])
         world.deal(ref, owner=ref, title=name)
     return world
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
-    with processes.web(tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def open_page(browser: Browser, url: str, world: World) -> Iterator[Any]:
-    """Opens an address as an admin, or as a stranger: open_page("/profile/", language="fr", stranger=True, …)."""
-    contexts: list[BrowserContext] = []
-    said: list[str] = []
-
-    def open_page(path: str, language: str = "en", stranger: bool = False, **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        given = cookies(world, url, language)
-        context.add_cookies([c for c in given if not stranger or "session" not in c["name"]])
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{url}{path}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    said = [text for text in said if "410 (Gone)" not in text]  # of a void invitation, as of every error page
-    assert said == [], "the browser's console is not empty"
 
 
 def invited(world: World) -> str:
@@ -82,8 +51,7 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
 ) -> None:
     for path, stranger in pages(world):
         page = open_page(path, language, stranger, color_scheme=scheme)
-        found = Axe().run(page, options=RULES)
-        assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+        expect_no_violations(page, path)
         for width in (390, 768, 1440):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)

@@ -1,18 +1,16 @@
 """The first hour of an admin in a real browser: the set-up step by step, then a rate; axe, widths, keyboard."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from crm_sync.models import Connection, StreamProgress, SyncRun
-from tests import processes
-from tests.e2e.test_pages import RULES, cookies
+from tests.e2e.conftest import expect_no_violations
 from tests.pages import world_now
 from tests.world import World
 
+FORGIVEN = "422"  # of a form that is refused
 STATES = [(language, scheme, width) for language, scheme in (("en", "dark"), ("fr", "light")) for width in (390, 1280)]
 
 
@@ -35,38 +33,9 @@ def world(transactional_db: None) -> World:
     return world
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
-    with processes.web(tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def open_page(browser: Browser, url: str, world: World) -> Iterator[Any]:
-    contexts: list[BrowserContext] = []
-    said: list[str] = []
-
-    def open_page(path: str, language: str = "en", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        context.add_cookies(cookies(world, url, language))
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{url}{path}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    # A refused form is answered by 422, which Chromium reports.
-    assert [line for line in said if "422" not in line] == [], "the browser's console is not empty"
-
-
 def sound(page: Page, where: str) -> None:
     """No violation, nothing wider than the window."""
-    found = Axe().run(page, options=RULES)
-    assert found.violations_count == 0, f"{where}\n{found.generate_report()}"
+    expect_no_violations(page, where)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), where
 
 

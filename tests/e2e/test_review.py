@@ -7,8 +7,7 @@ from playwright.sync_api import Page, expect
 
 from alerts.models import Alert
 from deals.models import Deal
-from tests.e2e import test_pages
-from tests.e2e.test_pages import expect_no_violations
+from tests.e2e.conftest import expect_no_violations
 from tests.pages import log_in, world_now
 from tests.world import World
 from workplace.models import Note, Review
@@ -18,7 +17,6 @@ PAGE = "/review/?team=all"
 OUTSIDE = """[...document.querySelectorAll("tbody td, tbody th")].filter(
     (cell) => cell.getBoundingClientRect().right > cell.closest("section").getBoundingClientRect().right + 1
 ).map((cell) => cell.className)"""
-open_page, url = test_pages.open_page, test_pages.url
 
 
 @pytest.fixture

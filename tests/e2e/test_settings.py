@@ -9,13 +9,11 @@ from playwright.sync_api import Page, expect
 from alerts import settings as alert_settings
 from deals.models import Pipeline, Team
 from deals.records import PipelineRecord, StageRecord
-from tests.e2e import test_pages
-from tests.e2e.test_pages import cookies, expect_no_violations
+from tests.e2e.conftest import cookies, expect_no_violations
 from tests.pages import world_now
 from tests.world import World
 
 PAGE = "/settings/alerts/"
-open_page, url = test_pages.open_page, test_pages.url
 
 
 @pytest.fixture
