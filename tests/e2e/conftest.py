@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from accounts.models import Membership, Organisation, User
@@ -72,6 +74,25 @@ def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iter
     """The web server alone, for what does not wait for a worker."""
     with processes.web(tmp_path_factory.mktemp("web")) as address:
         yield address
+
+
+@pytest.fixture(autouse=True)
+def unhurried(transactional_db: None) -> Iterator[None]:
+    """The tables are emptied when the server has answered the last request of pages that are closed by then.
+
+    Emptying them and a request that is under way would wait for each other.
+    """
+    yield
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                "AND state <> 'idle'"
+            )
+            if not cursor.fetchone()[0]:
+                return
+        time.sleep(0.1)
 
 
 def cookies(world: World, url: str, language: str, role: str = "admin") -> list[Any]:

@@ -1,12 +1,13 @@
 """A rep's, a manager's and an admin's day by keyboard alone, in both languages, in one browser each."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.utils.translation import gettext as _
 from django.utils.translation import override
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from alerts import settings as alert_settings
 from alerts.models import Snooze
@@ -37,12 +38,22 @@ def world(transactional_db: None) -> World:
     return world
 
 
-def page_as(browser: Browser, url: str, world: World, role: str, language: str) -> Page:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.add_cookies(cookies(world, url, language, role))
-    page = context.new_page()
-    page.goto(f"{url}/deals/?view=open")
-    return page
+@pytest.fixture
+def page_as(browser: Browser, url: str, world: World) -> Iterator[Any]:
+    """The deal list as somebody of that role opens it: page_as("rep", "fr")."""
+    contexts: list[BrowserContext] = []
+
+    def page_as(role: str, language: str) -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        contexts.append(context)
+        context.add_cookies(cookies(world, url, language, role))
+        page = context.new_page()
+        page.goto(f"{url}/deals/?view=open")
+        return page
+
+    yield page_as
+    for context in contexts:
+        context.close()
 
 
 def tab_to(page: Page, target: Any) -> None:
@@ -55,8 +66,8 @@ def tab_to(page: Page, target: Any) -> None:
 
 
 @LANGUAGES
-def test_a_reps_monday(browser: Browser, url: str, world: World, language: str) -> None:
-    page = page_as(browser, url, world, "rep", language)
+def test_a_reps_monday(page_as: Any, url: str, world: World, language: str) -> None:
+    page = page_as("rep", language)
     with override(language):
         mine, snooze = _("My deals"), _("Snooze")
     tab_to(page, page.get_by_role("link", name=mine))
@@ -88,8 +99,8 @@ def test_a_reps_monday(browser: Browser, url: str, world: World, language: str) 
 
 
 @LANGUAGES
-def test_a_managers_review(browser: Browser, url: str, world: World, language: str) -> None:
-    page = page_as(browser, url, world, "manager", language)
+def test_a_managers_review(page_as: Any, world: World, language: str) -> None:
+    page = page_as("manager", language)
     with override(language):
         review, start, end = _("Pipeline review"), _("Start the review"), _("End the review")
     tab_to(page, page.get_by_role("link", name=review))
@@ -115,8 +126,8 @@ def test_a_managers_review(browser: Browser, url: str, world: World, language: s
 
 
 @LANGUAGES
-def test_an_admins_change(browser: Browser, url: str, world: World, language: str) -> None:
-    page = page_as(browser, url, world, "admin", language)
+def test_an_admins_change(page_as: Any, world: World, language: str) -> None:
+    page = page_as("admin", language)
     with override(language):
         alerts, edit, save = _("Deal alerts"), _("Edit"), _("Save")
     tab_to(page, page.get_by_role("link", name=alerts))
