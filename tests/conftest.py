@@ -1,8 +1,7 @@
 """The suite runs on real services: `make test`, or `python -m config.embedded pytest …` for some of it.
 
 It is logged in as the app role, as the product is. The test database is made by the owner (config/postgres/base.py).
-Three processes share the files of tests (two cores, and much waiting), each with a database of its own in PostgreSQL
-and in Valkey.
+Two processes share the files of tests, each with a database of its own in PostgreSQL and in Valkey.
 """
 
 import os
