@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from alerts import queue
@@ -54,3 +55,13 @@ def test_the_deal_page_follows(open_page: Any, world: World) -> None:
         queue.evaluate_pending(world.organisation, world.clock)
     page.evaluate("htmx.trigger(document.body, 'poll')")
     expect(page.locator("#main .alert h3")).to_contain_text("Amount")
+
+
+@pytest.mark.parametrize("path", ["/upcoming/", "/analytics/"])
+def test_pages_that_also_answer_with_a_part_of_themselves_stay_whole(open_page: Any, world: World, path: str) -> None:
+    page = open_page(path)
+    page.locator("#main").evaluate("node => { node.dataset.before = 'yes' }")
+    change(world, page)
+    expect(page.locator("#main:not([data-before])")).to_be_visible()
+    expect(page.locator("#main h1")).to_be_visible()
+    assert page.url.endswith(path)
