@@ -202,9 +202,10 @@ def roll(organisation: int, clock: Clock) -> list[int]:
 
     The result is that of `rebuild`, without reading the whole history. Returns the ids of the deals.
     """
-    ids = list(
-        Deal.objects.filter(organisation=organisation, roll_at__lte=clock.now).values_list("pk", flat=True)[:50_000]
-    )
+    due = Deal.objects.filter(organisation=organisation, roll_at__lte=clock.now).order_by("pk")
+    # Locked, so that what is put after the columns is held against the columns as they are: what a synchronisation
+    # rebuilds at the same moment must not be counted twice.
+    ids = list(due.select_for_update(no_key=True).values_list("pk", flat=True)[:50_000])
     _execute((ROLL, ROLES), organisation, ids, clock)
     return ids
 
