@@ -58,7 +58,7 @@ def _save(request: MemberRequest, query: TitleQuery) -> HttpResponse:
         )
         said += " " + again % {"count": formats.number(len(deals))}
     if not request.htmx:
-        messages.success(request, said, extra_tags="good")
+        messages.success(request, said)
         return redirect(query.url())
     found = title_list(organisation, query, clock)
     context = {"list": found, "query": found.query, "row": row, "row_id": row_id(titles.key_of(title)), "said": said}
@@ -75,7 +75,7 @@ def _said(row: Row | None, title: str, *, withdrawn: bool) -> str:
 
 
 def _refused(request: MemberRequest, query: TitleQuery, sentence: str) -> HttpResponse:
-    messages.error(request, sentence, extra_tags="bad")
+    messages.error(request, sentence)
     if request.htmx:  # what the page shows is outdated
         return HttpResponseClientRefresh()
     return _page(request, query, status=422)

@@ -127,21 +127,21 @@ def _send(request: MemberRequest, invitation: Invitation) -> None:
     email = {"email": invitation.email}
     if not invitations.can_send():
         said = _("%(email)s is invited. No mail server is set up: copy the link below and send it yourself.")
-        messages.warning(request, said % email, extra_tags="warn")
+        messages.warning(request, said % email)
     elif invitations.send(invitation, _link(request, invitation)):
-        messages.success(request, _("The invitation is on its way to %(email)s.") % email, extra_tags="good")
+        messages.success(request, _("The invitation is on its way to %(email)s.") % email)
     else:
         said = _("The mail server did not take the e-mail to %(email)s. Send it again, or copy the link below.")
-        messages.error(request, said % email, extra_tags="bad")
+        messages.error(request, said % email)
 
 
 def _refused(request: MemberRequest, error: ValidationError, page: str) -> HttpResponse:
-    messages.error(request, " ".join(error.messages), extra_tags="bad")
+    messages.error(request, " ".join(error.messages))
     return redirect(page)
 
 
 def _saved(request: MemberRequest, said: str, page: str) -> HttpResponse:
-    messages.success(request, said, extra_tags="good")
+    messages.success(request, said)
     return redirect(page)
 
 
@@ -188,7 +188,7 @@ def _join(request: HttpRequest, organisation: Organisation, invitation: Invitati
         login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     invitations.accept(invitation, user, timezone.now())
     said = _("Welcome to %(organisation)s.") % {"organisation": organisation.name}
-    messages.success(request, said, extra_tags="good")
+    messages.success(request, said)
     return _enter(request, organisation)
 
 

@@ -37,7 +37,7 @@ def profile_page(request: MemberRequest) -> HttpResponse:
         return _page(request, form, PasswordForm(request.user), status=422 if form.is_bound else 200)
     user = form.save()
     with override(user.language or None):  # the next page is in the language that was chosen just now
-        messages.success(request, _("Your profile is saved."), extra_tags="good")
+        messages.success(request, _("Your profile is saved."))
     return _remember(redirect("workplace:profile"), user)
 
 
@@ -53,7 +53,7 @@ def password_change(request: MemberRequest) -> HttpResponse:
     update_session_auth_hash(request, user)
     sign_ins.note(request, user, timezone.now())
     _end(_others(request))
-    messages.success(request, _("Your password is changed. All other sessions have ended."), extra_tags="good")
+    messages.success(request, _("Your password is changed. All other sessions have ended."))
     return redirect("workplace:profile")
 
 
@@ -94,7 +94,7 @@ def session_end(request: MemberRequest, pk: int) -> HttpResponse:
     """One of one's own, but not this one: that is logging out."""
     session = get_object_or_404(_others(request), pk=pk)
     _end(_others(request).filter(pk=session.pk))
-    messages.success(request, _("The session has ended."), extra_tags="good")
+    messages.success(request, _("The session has ended."))
     return redirect("workplace:profile")
 
 
@@ -102,7 +102,7 @@ def session_end(request: MemberRequest, pk: int) -> HttpResponse:
 @member_required
 def sessions_end(request: MemberRequest) -> HttpResponse:
     _end(_others(request))
-    messages.success(request, _("All other sessions have ended."), extra_tags="good")
+    messages.success(request, _("All other sessions have ended."))
     return redirect("workplace:profile")
 
 

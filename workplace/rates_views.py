@@ -48,9 +48,9 @@ def _enter(request: MemberRequest) -> HttpResponse:
         return _page(request, {"entered": texts, "conflict": conflict.current}, 409)
     said = {"currency": given.currency, "day": formats.day(given.valid_on, clock.today)}
     if saved.same:
-        messages.success(request, _("Nothing to save: this was the rate already."), extra_tags="good")
+        messages.success(request, _("Nothing to save: this was the rate already."))
     else:
-        messages.success(request, _("Saved: the rate of %(currency)s from %(day)s on.") % said, extra_tags="good")
+        messages.success(request, _("Saved: the rate of %(currency)s from %(day)s on.") % said)
     return _changed(request, organisation)
 
 
@@ -69,7 +69,7 @@ def _import(request: MemberRequest) -> HttpResponse:
     saved = rates.save_all(organisation, found.rates, request.user, clock)
     counts = {name: formats.number(getattr(saved, name)) for name in saved._fields}
     sentence = _("Imported. New: %(new)s, replaced: %(replaced)s, unchanged: %(same)s.") % counts
-    messages.success(request, sentence, extra_tags="good")
+    messages.success(request, sentence)
     return _changed(request, organisation)
 
 
@@ -79,7 +79,7 @@ def _delete(request: MemberRequest) -> HttpResponse:
     if rate is None:
         return _refused(request, _("This rate is not there any more; perhaps somebody else has deleted it."), 404)
     said = {"currency": rate.currency, "day": formats.day(rate.valid_on, Clock.of(request.org).today)}
-    messages.success(request, _("Deleted: the rate of %(currency)s of %(day)s.") % said, extra_tags="good")
+    messages.success(request, _("Deleted: the rate of %(currency)s of %(day)s.") % said)
     return _changed(request, request.org)
 
 
@@ -92,7 +92,7 @@ def _change_currency(request: MemberRequest) -> HttpResponse:
     if code != organisation.currency:
         rates.change_currency(organisation, code)
         sentence = _("Amounts are shown in %(currency)s from now on.") % {"currency": name_of(code)}
-        messages.success(request, sentence, extra_tags="good")
+        messages.success(request, sentence)
     return _changed(request, organisation)
 
 
@@ -107,7 +107,7 @@ def _moved(request: MemberRequest) -> HttpResponse:
 
 
 def _refused(request: MemberRequest, sentence: str, status: int = 422) -> HttpResponse:
-    messages.error(request, sentence, extra_tags="bad")
+    messages.error(request, sentence)
     return _page(request, status=status)
 
 

@@ -169,7 +169,7 @@ def review_start(request: MemberRequest) -> HttpResponse:
             "who": held.held_by or _("Somebody who has left"),
             "when": formats.moment(held.began_at, request.user.zone_in(organisation), clock.today),
         }
-    messages.success(request, said, extra_tags="good")
+    messages.success(request, said)
     return redirect(_next(request, review.ReviewQuery(team=team.pk if team else None).url))
 
 
@@ -180,16 +180,14 @@ def review_end(request: MemberRequest, pk: int) -> HttpResponse:
     clock = Clock.of(request.org)
     ended = Review.objects.filter(organisation=request.org, pk=held.pk, ended_at=None).update(ended_at=clock.now)
     if not ended:
-        messages.warning(request, _("Somebody has ended this review already."), extra_tags="warn")
+        messages.warning(request, _("Somebody has ended this review already."))
     elif held.deals.exists():
-        messages.success(
-            request, _("The review has ended. The next one tells changes since its start."), extra_tags="good"
-        )
+        messages.success(request, _("The review has ended. The next one tells changes since its start."))
     else:
         sentence = _(
             "The review has ended. No deal was marked as reviewed in it, so it does not count as the last one."
         )
-        messages.success(request, sentence, extra_tags="good")
+        messages.success(request, sentence)
     return redirect(_next(request, review.ReviewQuery(team=held.team_id).url))
 
 
@@ -212,9 +210,7 @@ def review_mark(request: MemberRequest, pk: int) -> HttpResponse:
             defaults={"reviewed_by": request.user, "reviewed_at": clock.now},
         )
     if held.ended_at:
-        messages.warning(
-            request, _("Somebody has ended this review meanwhile. Your mark is kept in it."), extra_tags="warn"
-        )
+        messages.warning(request, _("Somebody has ended this review meanwhile. Your mark is kept in it."))
     back = _next(request, review.ReviewQuery(team=held.team_id).url)
     if not request.htmx:
         return redirect(f"{back}#deal-{deal.pk}")

@@ -103,35 +103,23 @@ def calendar_address(request: MemberRequest) -> HttpResponseRedirect:
     match request.POST.get("do"):
         case "revoke":
             CalendarFeed.objects.filter(**mine).delete()
-            messages.success(
-                request,
-                _("The address has been revoked. Calendars that read it get nothing any more."),
-                extra_tags="good",
-            )
+            messages.success(request, _("The address has been revoked. Calendars that read it get nothing any more."))
         case "renew":
             if CalendarFeed.objects.filter(**mine).update(created_at=datetime.now(UTC), read_at=None):
-                messages.success(
-                    request, _("The address is a new one. The old one no longer works."), extra_tags="good"
-                )
+                messages.success(request, _("The address is a new one. The old one no longer works."))
             else:
-                messages.error(
-                    request, _("There is no address to be renewed: it has been revoked meanwhile."), extra_tags="bad"
-                )
+                messages.error(request, _("There is no address to be renewed: it has been revoked meanwhile."))
         case "make" if deals in CalendarFeed.Deals.values:
             said = {"deals": deals, "team_id": team}
             _feed, made = CalendarFeed.objects.update_or_create(
                 **mine, defaults=said, create_defaults={**said, **mine, "created_at": datetime.now(UTC)}
             )
             if made:
-                messages.success(
-                    request, _("Your calendar has an address now. Subscribe to it in your calendar."), extra_tags="good"
-                )
+                messages.success(request, _("Your calendar has an address now. Subscribe to it in your calendar."))
             else:
-                messages.success(
-                    request, _("Saved. Your calendar shows it the next time it reads the address."), extra_tags="good"
-                )
+                messages.success(request, _("Saved. Your calendar shows it the next time it reads the address."))
         case _other:
-            messages.error(request, _("Choose whose deals the calendar shows."), extra_tags="bad")
+            messages.error(request, _("Choose whose deals the calendar shows."))
     return redirect(f"{reverse('workplace:upcoming')}#calendar")
 
 
