@@ -49,7 +49,7 @@ def deal_page(request: MemberRequest, pk: int) -> HttpResponse:
     query = came_from(request.GET.get("list"))
     context: dict[str, Any] = {
         "section": "deals",
-        "live": True,
+        "follows": True,
         "deal": deal,
         "is_open": deal.status == Deal.Status.OPEN and not deal.archived and not deal.deleted,
         "overdue": deal.close_on is not None and deal.close_on < clock.today,

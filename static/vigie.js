@@ -224,12 +224,15 @@
   /* Fresh data: asked for while the page is seen ("poll"), shown ("fresh") when nobody is in the middle of something. */
   let changed = false;
   const edited = (field) => field === document.activeElement || field.value !== field.defaultValue;
-  const busy = () => current || unsaved || document.querySelector("main :popover-open, main details[open] form, main [data-select]:checked")
+  const openSelect = CSS.supports("selector(select:open)") ? "main select:open" : "main select:focus";
+  const busy = () => current || unsaved || document.querySelector(`main :popover-open, main details[open] form, main [data-select]:checked, ${openSelect}`)
     || [...document.querySelectorAll("main textarea, main input:is([type=text], [type=email], [type=number], [type=date], :not([type]))")].some(edited);
   const refresh = () => {
     if (!changed || document.hidden || busy()) return;
     changed = false;
     htmx.trigger(document.body, "fresh");
+    const main = document.querySelector("main[data-follows]"); // by the address as it is now, and whole even where a part would do
+    if (main) htmx.ajax("GET", location.href, { source: main, target: main, select: "#main", swap: "outerHTML", headers: { "HX-History-Restore-Request": "true" } });
   };
   const poll = () => { if (!document.hidden) htmx.trigger(document.body, "poll"); };
   document.body.addEventListener("changed", () => { changed = true; setTimeout(refresh); });

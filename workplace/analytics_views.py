@@ -24,7 +24,7 @@ def analytics_page(request: MemberRequest) -> HttpResponse:
     path = reverse("workplace:analytics")
     context = {
         "section": "analytics",
-        "live": True,
+        "follows": True,
         "report": analytics(request.org, period, scope, clock),
         "period": period,
         "scope": scope,

@@ -44,7 +44,7 @@ def upcoming_page(request: MemberRequest) -> HttpResponse:
     feed_address = request.build_absolute_uri(path)
     context = {
         "section": "upcoming",
-        "live": True,
+        "follows": True,
         "found": found,
         "scope": scope,
         "on": on,

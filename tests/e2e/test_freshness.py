@@ -58,10 +58,14 @@ def test_the_deal_page_follows(open_page: Any, world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/upcoming/", "/analytics/"])
-def test_pages_that_also_answer_with_a_part_of_themselves_stay_whole(open_page: Any, world: World, path: str) -> None:
+def test_pages_with_filters_follow_by_the_address_they_have_now(open_page: Any, world: World, path: str) -> None:
     page = open_page(path)
+    page.locator("#owner").select_option(label="No owner")
+    page.wait_for_url(f"**{path}?owner=none")
+    expect(page.locator("h1")).to_have_count(1)
     page.locator("#main").evaluate("node => { node.dataset.before = 'yes' }")
     change(world, page)
     expect(page.locator("#main:not([data-before])")).to_be_visible()
     expect(page.locator("#main h1")).to_be_visible()
-    assert page.url.endswith(path)
+    expect(page.locator("#owner")).to_have_value("none")
+    assert page.url.endswith(f"{path}?owner=none")
