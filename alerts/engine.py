@@ -7,7 +7,6 @@ whose date has come or whose deal has changed, too, and leaves those that last o
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -208,11 +207,14 @@ def statement(
 
     `template` may be HITS and a SELECT of one's own; `draft`: settings that are not saved, instead of those in force.
     """
-    book = rulebook(organisation, clock, draft)
-    sql, params = _build(book, template)
-    # A closed deal has alerts to be resolved when its mask says so, or leaves snoozed ones out.
-    scope, scope_params = _scope(deals.filter(OPEN | ~Q(alert_mask=0) | _snoozed(organisation.pk)))
+    sql, params = _build(rulebook(organisation, clock, draft), template)
+    scope, scope_params = _scope(_concerned(organisation, deals))
     return sql.replace("{scope}", scope), {**params, **scope_params, "now": clock.now}
+
+
+def _concerned(organisation: Organisation, deals: DealQuerySet) -> DealQuerySet:
+    """Those that may have alerts: a closed one has some to be resolved when its mask says so, or leaves them out."""
+    return deals.filter(OPEN | ~Q(alert_mask=0) | _snoozed(organisation.pk))
 
 
 def _scope(deals: DealQuerySet) -> tuple[str, dict[str, Any]]:
@@ -240,27 +242,29 @@ def evaluate(
         )
         if roll and (rolled := summaries.roll(organisation.pk, clock)):
             deals = deals | Deal.objects.filter(organisation=organisation, pk__in=rolled).synced()
-        sql, params = statement(organisation, deals, clock)
         if prepared:
-            _execute_prepared(cursor, sql, params)
+            _execute_prepared(cursor, rulebook(organisation, clock), deals, clock)
         else:
-            cursor.execute(sql, params)
+            cursor.execute(*statement(organisation, deals, clock))
         return Outcome(*cursor.fetchone())
 
 
-def _execute_prepared(cursor: CursorWrapper, sql: str, params: dict[str, Any]) -> None:
-    """Only the deals and the moment are parameters; the rest is of the organisation, the day and the settings."""
-    given = [name for name in params if name == "now" or SCOPE_PARAM.fullmatch(name)]
-    constant = {name: value for name, value in params.items() if name not in given and name != "calendar"}
-    key = (sql, repr(constant), params.get("calendar"))
-    name, text = _prepared.get(key, ("", b""))
+def _execute_prepared(cursor: CursorWrapper, book: Rulebook, deals: DealQuerySet, clock: Clock) -> None:
+    """Only the deals and the moment are parameters; the rest is of the organisation, the day and the settings.
+
+    All of the deals are judged: that takes less time than finding out which have no alerts and need not be.
+    """
+    scope, scope_params = _scope(deals)
+    given = {**scope_params, "now": clock.now}
+    name, text = _prepared.get((book, scope), ("", b""))
     if not name:
+        sql, params = _build(book, DIFFERENCE)
         places = {name: AsIs(f"${n}") for n, name in enumerate(given, start=1)}
-        text = cursor.mogrify(sql, {**params, **places})
+        text = cursor.mogrify(sql.replace("{scope}", scope), {**params, **places})
         name = "evaluate_" + hashlib.md5(text, usedforsecurity=False).hexdigest()
         if len(_prepared) >= 256:
             _prepared.clear()
-        _prepared[key] = name, text
+        _prepared[book, scope] = name, text
     cursor.execute(
         "SET LOCAL plan_cache_mode = force_generic_plan; "
         "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = %s)",
@@ -268,12 +272,11 @@ def _execute_prepared(cursor: CursorWrapper, sql: str, params: dict[str, Any]) -
     )
     if not cursor.fetchone()[0]:
         cursor.execute(f"PREPARE {name} AS {text.decode()}".replace("%", "%%"), [])
-    cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(given))})", [params[name] for name in given])
+    cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(given))})", list(given.values()))
 
 
 # Name and text of what was prepared, in whichever session: a hundred kilobytes with a calendar, so made once.
-_prepared: dict[tuple[str, str, str | None], tuple[str, bytes]] = {}
-SCOPE_PARAM = re.compile(r"s\d+")
+_prepared: dict[tuple[Rulebook, str], tuple[str, bytes]] = {}
 _LOCK = 0x5647  # "VG": evaluations, among the advisory locks of this database
 
 

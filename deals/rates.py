@@ -115,8 +115,8 @@ def name_of(organisation: Organisation, clock: Clock) -> str:
 
 def is_outdated(organisation: Organisation, clock: Clock) -> bool:
     """Whether the values of some deals come from other rates than those in force today."""
-    stored = organisation.sources.values_list("valued_by", flat=True).distinct()
-    return any(name != name_of(organisation, clock) for name in stored)
+    stored = set(organisation.sources.values_list("valued_by", flat=True))
+    return bool(stored) and stored != {name_of(organisation, clock)}
 
 
 # ---- Rates

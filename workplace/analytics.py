@@ -12,7 +12,6 @@ from itertools import accumulate
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.numbers import format_percent
 from django.db import connection
 from django.http import QueryDict
 from django.utils.translation import gettext as _
@@ -204,10 +203,6 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 # ---- What is shown
 
 
-def percent(part: int, whole: int) -> str:
-    return format_percent(round(part / whole, 2), locale=formats.active_locale())
-
-
 @dataclass(frozen=True)
 class Week:
     """`opened` and `open` by family; None before the first evaluation. `running`: it is not over yet."""
@@ -266,17 +261,17 @@ class Line:
 
     @property
     def share_of_deals(self) -> str:
-        return percent(self.deals, self.of) if self.of >= FEWEST else ""
+        return formats.percent(self.deals / self.of) if self.of >= FEWEST else ""
 
     @property
     def share_soon(self) -> str:
-        return percent(self.soon, self.ripe) if self.ripe >= FEWEST else ""
+        return formats.percent(self.soon / self.ripe) if self.ripe >= FEWEST else ""
 
     @property
     def by_what(self) -> list[str]:
         """ "the facts changed 52%", the most frequent first, as shares of all that could have been resolved soon."""
         found = sorted(((n, reason) for reason, n in self.reasons.items() if n), key=lambda each: (-each[0], each[1]))
-        return [f"{Alert.Reason(reason).label}\u00a0{percent(n, self.ripe)}" for n, reason in found]
+        return [f"{Alert.Reason(reason).label}\u00a0{formats.percent(n / self.ripe)}" for n, reason in found]
 
     @property
     def median(self) -> str:

@@ -9,11 +9,11 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation, User
+from alerts.coming import NOBODY
 from deals import owners
 from deals.models import Pipeline, TeamMember
 
 OWN, NONE = "me", "none"  # as an owner, beside the ids
-NOBODY = 0  # in place of the id of an owner
 
 
 @dataclass(frozen=True)

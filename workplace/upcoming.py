@@ -12,11 +12,11 @@ from django.utils.translation import ngettext
 
 from accounts.models import Organisation
 from alerts import amounts, formats, wording
-from alerts.coming import DAYS, Due, coming
+from alerts.coming import DAYS, NOBODY, Due, coming
 from alerts.rules.base import Rule
 from deals.clock import Clock
 from deals.models import Role
-from workplace.scope import NOBODY, NONE, Scope
+from workplace.scope import NONE, Scope
 
 SHOWN, SHOWN_OF_DAY = 5, 50  # deals of each day, and of one day alone
 

@@ -18,11 +18,6 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
-            model_name="membership",
-            name="digest_sent_on",
-            field=models.DateField(null=True),
-        ),
-        migrations.AddField(
             model_name="user",
             name="language",
             field=models.CharField(blank=True, db_default="", default="", max_length=2),

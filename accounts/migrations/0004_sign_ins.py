@@ -10,7 +10,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveField(model_name="membership", name="digest_sent_on"),
         migrations.AddField(model_name="membership", name="digest_until", field=models.DateTimeField(null=True)),
         migrations.CreateModel(
             name="SignIn",
