@@ -2,7 +2,7 @@
 
 One deal and all deals differ only in the queryset handed in: the rules are expressions on one queryset, which is the
 first part of one statement that compares their hits with the open alerts and writes the difference. It ends the snoozes
-whose date has come or whose deal has changed, too, and leaves those that last out of the mask.
+whose date has come, whose deal has changed or that somebody has ended, too, and leaves those that last out of the mask.
 """
 
 import hashlib
@@ -93,25 +93,25 @@ DIFFERENCE = (
     FROM difference WHERE id IS NULL RETURNING 1
 ), snoozed AS MATERIALIZED (
     SELECT s.id, s.deal_id, s.kind, s.subject,
-           COALESCE(s.until_on > %(today)s, true) AND s.state IN ('', v.state) AS lasts
+           s.ended_by_id IS NULL AND COALESCE(s.until_on > %(today)s, true) AND s.state IN ('', v.state) AS lasts
     FROM verdict v JOIN alerts_snooze s ON s.organisation_id = %(org)s AND s.deal_id = v.id AND s.ended_at IS NULL
     WHERE v.state IS NOT NULL
 ), woken AS (
     UPDATE alerts_snooze s SET ended_at = %(now)s::timestamptz FROM snoozed w
     WHERE s.organisation_id = %(org)s AND s.id = w.id AND NOT w.lasts
 ), mask AS MATERIALIZED (
-    SELECT id, mask FROM (
-        SELECT v.id, v.alert_mask, COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << {count_shift})
-               | (LEAST(count(*) FILTER (WHERE h.bit = ANY(%(critical)s))::int, 63) << {critical_shift}) AS mask
-        FROM verdict v LEFT JOIN (
-            SELECT deal_id, bit FROM hit h WHERE NOT EXISTS (
-                SELECT FROM snoozed s
-                WHERE s.lasts AND s.deal_id = h.deal_id AND s.kind = h.kind AND s.subject = h.subject)
-        ) h ON h.deal_id = v.id GROUP BY v.id, v.alert_mask
-    ) m WHERE mask <> alert_mask
+    SELECT c.id, COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << {count_shift})
+           | (LEAST(count(*) FILTER (WHERE h.bit = ANY(%(critical)s))::int, 63) << {critical_shift}) AS mask
+    FROM (SELECT COALESCE(deal_id, was_on) AS id FROM difference UNION SELECT deal_id FROM snoozed) c
+    LEFT JOIN (
+        SELECT deal_id, bit FROM hit h WHERE NOT EXISTS (
+            SELECT FROM snoozed s
+            WHERE s.lasts AND s.deal_id = h.deal_id AND s.kind = h.kind AND s.subject = h.subject)
+    ) h ON h.deal_id = c.id GROUP BY c.id
 ), masked AS (
     UPDATE deals_deal d SET alert_mask = m.mask FROM mask m
-    WHERE d.organisation_id = %(org)s AND d.id = m.id AND d.id = ANY(ARRAY(SELECT id FROM mask))
+    WHERE d.organisation_id = %(org)s AND d.id = m.id AND d.alert_mask <> m.mask
+    AND d.id = ANY(ARRAY(SELECT id FROM mask))
 )
 SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM refreshed), (SELECT count(*) FROM resolved)
 """
@@ -139,7 +139,7 @@ def _build(book: Rulebook, template: str) -> tuple[str, dict[str, Any]]:
     state = Case(When(_snoozed(book.organisation), then=RawSQL(STATE, [])), output_field=TextField())  # noqa: S611
     annotated = book.annotate(Deal.objects.order_by()).annotate(gone=book.gone(), profile=book.profile(), state=state)
     names = [name for name in annotated.query.annotations if not name.startswith("unknown_")]
-    select, params = _named(annotated.values("id", "alert_mask", *names), "p")
+    select, params = _named(annotated.values("id", *names), "p")
     columns, _from, _rest = select.partition(FROM)
     hits, subjects = _hits(book)
     sql = template.format(

@@ -1,6 +1,7 @@
 """Alerts that people do not want to see on a deal for now. The rules go on judging; only the mask leaves them out.
 
-The engine writes the mask, and ends a snooze by its date or because the deal has changed.
+The engine writes the mask, and ends a snooze: by its date, because the deal has changed, or because somebody has said
+so (`ended_by`).
 """
 
 from collections.abc import Collection, Mapping
@@ -34,7 +35,7 @@ WHERE a.organisation_id = %(org)s AND a.deal_id = ANY(%(deals)s::bigint[]) AND a
 ORDER BY a.deal_id, a.kind, a.subject
 ON CONFLICT (organisation_id, deal_id, kind, subject) WHERE ended_at IS NULL DO UPDATE SET
     until_on = excluded.until_on, state = excluded.state, reason = excluded.reason, user_id = excluded.user_id,
-    created_at = excluded.created_at
+    created_at = excluded.created_at, ended_by_id = NULL
 """
 
 
@@ -142,7 +143,7 @@ def wake(
     organisation: Organisation,
     deals: Collection[int],
     kinds: Collection[str],
-    user: User | None,
+    user: User,
     clock: Clock,
     subject: str | None = None,
 ) -> int:
@@ -150,7 +151,7 @@ def wake(
     mine = Snooze.objects.filter(organisation=organisation, ended_at=None, kind__in=_known(kinds), deal__in=list(deals))
     if subject is not None:
         mine = mine.filter(subject=subject)
-    return _evaluated(organisation, deals, mine.update(ended_at=clock.now, ended_by=user), clock)
+    return _evaluated(organisation, deals, mine.update(ended_by=user), clock)
 
 
 def _known(kinds: Collection[str]) -> list[str]:

@@ -25,7 +25,6 @@
 WITH working_calendar(days) AS MATERIALIZED (SELECT :calendar::date[]),
 verdict AS MATERIALIZED (
   SELECT id AS id,
-    alert_mask AS alert_mask,
     CASE
       WHEN (
         pipeline_id IN (12) AND owner_id IN (41, 42)
@@ -594,7 +593,8 @@ snoozed AS MATERIALIZED (
     s.deal_id,
     s.kind,
     s.subject,
-    COALESCE(s.until_on > :today, true)
+    s.ended_by_id IS NULL
+    AND COALESCE(s.until_on > :today, true)
     AND s.state IN ('', v.state) AS lasts
   FROM verdict v
   JOIN alerts_snooze s ON s.organisation_id = :org
@@ -611,27 +611,20 @@ woken AS (
     AND NOT w.lasts
 ),
 mask AS MATERIALIZED (
-  SELECT id,
-    mask
-  FROM (
-    SELECT v.id,
-      v.alert_mask,
-      COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << 16) | (
-        LEAST(count(*) FILTER (WHERE h.bit = ANY(:critical))::int, 63) << 24
-      ) AS mask
-    FROM verdict v
-    LEFT JOIN (
-      SELECT deal_id,
-        bit
-      FROM hit h
-      WHERE NOT EXISTS (
-        SELECT FROM snoozed s WHERE s.lasts AND s.deal_id = h.deal_id AND s.kind = h.kind AND s.subject = h.subject
-      )
-    ) h ON h.deal_id = v.id
-    GROUP BY v.id,
-      v.alert_mask
-  ) m
-  WHERE mask <> alert_mask
+  SELECT c.id,
+    COALESCE(bit_or(1 << h.bit), 0) | (LEAST(count(h.bit)::int, 255) << 16) | (
+      LEAST(count(*) FILTER (WHERE h.bit = ANY(:critical))::int, 63) << 24
+    ) AS mask
+  FROM (SELECT COALESCE(deal_id, was_on) AS id FROM difference UNION SELECT deal_id FROM snoozed) c
+  LEFT JOIN (
+    SELECT deal_id,
+      bit
+    FROM hit h
+    WHERE NOT EXISTS (
+      SELECT FROM snoozed s WHERE s.lasts AND s.deal_id = h.deal_id AND s.kind = h.kind AND s.subject = h.subject
+    )
+  ) h ON h.deal_id = c.id
+  GROUP BY c.id
 ),
 masked AS (
   UPDATE deals_deal d
@@ -639,6 +632,7 @@ masked AS (
   FROM mask m
   WHERE d.organisation_id = :org
     AND d.id = m.id
+    AND d.alert_mask <> m.mask
     AND d.id = ANY(ARRAY(SELECT id FROM mask))
 )
 SELECT (SELECT count(*) FROM opened),

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from alerts import engine, queue, snoozing, tasks
 from alerts.deal_query import BITS
 from alerts.models import Alert, Snooze
@@ -58,7 +58,8 @@ def snooze(world: World, *snoozed: str, deals: Any = None, subject: str | None =
 
 def wake(world: World, *woken: str) -> int:
     with world.inside():
-        return snoozing.wake(world.organisation, [world.stored().pk], list(woken or BITS), None, world.clock)
+        user, _ = User.objects.get_or_create(email="rep@vigie.example")
+        return snoozing.wake(world.organisation, [world.stored().pk], list(woken or BITS), user, world.clock)
 
 
 def lasting(world: World) -> int:
