@@ -37,14 +37,17 @@ def evaluate_all(data: Dataset) -> None:
         connection.check_constraints()
         return outcome
 
-    with tenant(organisation):
-        execute("DELETE FROM alerts_alert WHERE organisation_id = %s", [organisation.pk])
-        deals.exclude(alert_mask=0).update(alert_mask=0)
-    vacuum("alerts_alert", "deals_deal", "deals_dealactivity")
-    with serial(data):
-        floor = scan_floor(data)
-        first, opened = seconds(lambda: evaluate(clock))
-        report("evaluate_all_first", first, "s", floor, goal=("ratio", "≤", 4), opened=opened.opened)
+    taken = []
+    for _ in range(3):
+        with tenant(organisation):
+            execute("DELETE FROM alerts_alert WHERE organisation_id = %s", [organisation.pk])
+            deals.exclude(alert_mask=0).update(alert_mask=0)
+        vacuum("alerts_alert", "deals_deal", "deals_dealactivity")
+        with serial(data):
+            floor = scan_floor(data)
+            once, opened = seconds(lambda: evaluate(clock))
+            taken.append(once)
+    report("evaluate_all_first", median(taken), "s", floor, goal=("ratio", "≤", 4), opened=opened.opened)
     vacuum("alerts_alert", "deals_deal")
     with serial(data):
         floor = scan_floor(data)
