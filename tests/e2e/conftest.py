@@ -69,7 +69,7 @@ def working_url(tmp_path: Path, transactional_db: None, sandbox: Sandbox) -> Ite
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
     """The web server alone, for what does not wait for a worker."""
     with processes.web(tmp_path_factory.mktemp("web")) as address:
@@ -130,12 +130,28 @@ def open_page(browser: Browser, url: str, world: World, request: pytest.FixtureR
 
 
 # Levels A and AA; "best practice" rules are opinions about landmarks.
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+# What can be otherwise in dark colours and another language; the rest of the page is the same.
+DARK_RULES = {"type": "rule", "values": ["color-contrast", "link-in-text-block", "html-has-lang", "html-lang-valid"]}
+WIDTHS = (390, 768, 1280, 1440)
 
 
 def expect_no_violations(page: Page, what: str) -> None:
-    found = Axe().run(page, options=RULES)
+    """All rules in light colours; in dark ones those that look at colours and language."""
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    options = {"runOnly": DARK_RULES if dark else RULES, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=options)
     assert found.violations_count == 0, f"{what}: {found.generate_report()}"
+
+
+def expect_no_overflow(page: Page, what: str) -> None:
+    """The page is at no width wider than the window; then it is as wide as it was."""
+    before = page.viewport_size
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (what, width)
+    assert before
+    page.set_viewport_size(before)
 
 
 @pytest.fixture

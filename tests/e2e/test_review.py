@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from alerts.models import Alert
 from deals.models import Deal
-from tests.e2e.conftest import expect_no_violations
+from tests.e2e.conftest import WIDTHS, expect_no_violations
 from tests.pages import log_in, world_now
 from tests.world import World
 from workplace.models import Note, Review
@@ -165,9 +165,13 @@ def addresses(world: World) -> list[str]:
 
 
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("fr", "dark")])
-def test_axe_finds_nothing(open_page: Any, running: World, language: str, scheme: str) -> None:
+def test_no_page_has_a_violation_or_is_too_wide(open_page: Any, running: World, language: str, scheme: str) -> None:
     for path in addresses(running):
         page = open_page(path, language, color_scheme=scheme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+            assert page.evaluate(OUTSIDE) == [], (path, width)
         expect_no_violations(page, path)
         if path == PAGE:
             page.keyboard.press("j")
@@ -176,13 +180,3 @@ def test_axe_finds_nothing(open_page: Any, running: World, language: str, scheme
             page.keyboard.press("n")
             expect(page.get_by_role("textbox")).to_be_focused()
             expect_no_violations(page, "marked, with a note being written")
-
-
-@pytest.mark.parametrize("language", ["en", "fr"])
-def test_no_page_is_wider_than_the_window(open_page: Any, running: World, language: str) -> None:
-    for path in addresses(running):
-        page = open_page(path, language)
-        for width in (390, 768, 1280, 1440):
-            page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
-            assert page.evaluate(OUTSIDE) == [], (path, width)
