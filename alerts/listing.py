@@ -134,11 +134,12 @@ class DealList:
 
     @property
     def at_risk(self) -> str:
-        """ "€2,833,769 at risk"; the number of deals when none of them has an amount."""
+        """ "€2,833,769 at risk", then what has no rate; the number of deals when none of them has an amount."""
         if not self.count_at_risk:
             return ""
         sums = amounts.told([total.sum_at_risk for total in self.totals], self.own)
-        return _("%(amount)s at risk") % {"amount": " · ".join(sums) or formats.number(self.count_at_risk)}
+        first, *others = sums or [formats.number(self.count_at_risk)]
+        return " · ".join([_("%(amount)s at risk") % {"amount": first}, *others])
 
     @property
     def spoken(self) -> str:

@@ -18,7 +18,8 @@ from deals.seniority import Level
 WIDTH, LEFT, RIGHT, NEVER = 460, 68, 326, 372  # the picture; the axis from LEFT to RIGHT; where "never" is
 EDGE = RIGHT + 20  # where the last name ends
 TOP, LANE, FONT, GAP = 8, 19, 11, 9  # GAP: from a point to its name
-LONGEST = WIDTH - NEVER - GAP  # a name
+LONGEST = WIDTH - NEVER - GAP  # the name of somebody never met
+LONGEST_MET = (EDGE - LEFT) / 2 - GAP  # a name that fits on one side of any point of the axis
 MOST_DAYS = 400
 MOST_LANES = 8  # people above each other in one row; the others are counted
 LEVELS = (Level.C_LEVEL.value, Level.VP.value, Level.DIRECTOR.value, 0, None)
@@ -109,7 +110,7 @@ def power_map(people: Sequence[Somebody], watched: int | None, limit: int | None
         points, hidden = [], 0
         placed = [(NEVER if each.last_on is None else scale(days.since(each.last_on)), each) for each in of_level]
         for x, each in sorted(placed, key=lambda pair: (pair[0], pair[1].name)):
-            name = shorten(each.name, LONGEST, FONT)
+            name = shorten(each.name, LONGEST if each.last_on is None else LONGEST_MET, FONT)
             wide = width(name, FONT)
             left_of_point = each.last_on is not None and x + GAP + wide > EDGE
             begin, end = (x - GAP - wide, x + 6) if left_of_point else (x - 6, x + GAP + wide)

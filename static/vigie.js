@@ -140,6 +140,10 @@
   document.addEventListener("input", ({ target }) => { if (target.dataset?.picks) document.getElementById(target.dataset.picks).checked = true; });
   addEventListener("pageshow", tell); // the browser remembers what was chosen
 
+  /* On a phone the menu is a row that scrolls: the page one is on is in sight. */
+  const here = document.querySelector(".nav [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - 60;
+
   /* A swap replaces open menus and the focused element: open and focus their successors. */
   let before = null;
   document.addEventListener("htmx:beforeSwap", () => {

@@ -52,7 +52,7 @@ def test_an_entered_rate_converts_the_list_and_names_what_is_left(world: World) 
     page = text(admin.get("/deals/"))
     assert "US$10,000" in page and "≈ €9,213" in page  # noqa: PT018
     assert "≈ €11,213 · 1 deal in CHF without a rate" in page
-    assert "1 deal in CHF without a rate at risk" in page
+    assert "at risk · 1 deal in CHF without a rate" in page
     assert "12,500" not in page
     french = text(log_in(world, language="fr").get("/deals/"))
     assert "≈ 11 213 €" in french
