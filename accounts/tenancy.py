@@ -2,6 +2,8 @@
 
 Tables without a policy, because they are read before an organisation is known:
 - accounts: User, Organisation, Membership (they say which organisation it is), SignIn (a user's sessions)
+- crm_sync: AccountRoute (a CRM account's number and whose it is: what a CRM sends names the account only),
+  WebhookRoute (digests of a webhook's secret address and login, and whose they are)
 - django's sessions, axes' login attempts, content types and migrations (nothing of a tenant in them)
 """
 
@@ -17,6 +19,7 @@ from django.db.migrations.state import ProjectState
 from accounts.models import Organisation
 
 UNWALLED = {"accounts.User", "accounts.Organisation", "accounts.Membership"}
+UNWALLED |= {"crm_sync.AccountRoute", "crm_sync.WebhookRoute"}
 
 
 class TenantModel(models.Model):

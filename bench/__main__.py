@@ -11,10 +11,11 @@ from bench import dataset
 from bench.evaluation import evaluate_all, evaluate_growth, evaluate_one, preview, rls
 from bench.pages import list_page
 from bench.sync import sync_first
+from bench.webhooks import webhook_ack
 
 BENCHES = {
     bench.__name__: bench
-    for bench in (evaluate_all, evaluate_growth, evaluate_one, preview, rls, list_page, sync_first)
+    for bench in (evaluate_all, evaluate_growth, evaluate_one, preview, rls, list_page, sync_first, webhook_ack)
 }
 
 

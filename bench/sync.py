@@ -22,7 +22,15 @@ SEED = 7
 
 def sync_first(data: Dataset) -> None:
     """Records per second of both CRMs' streams; the floor is the reading and mapping alone, without a database."""
-    command = [sys.executable, "-m", "crm_sandbox", "--port=0", f"--deals={DEALS[data.size.name]}", f"--seed={SEED}"]
+    command = [
+        sys.executable,
+        "-m",
+        "crm_sandbox",
+        "--port=0",
+        f"--deals={DEALS[data.size.name]}",
+        f"--seed={SEED}",
+        "--burst=1000000",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
         try:
             assert sandbox.stdout is not None

@@ -12,9 +12,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("vigie")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="webhook_tasks")
 app.conf.beat_schedule = {
     "pull what changed": {"task": "crm_sync.tasks.pull_all", "schedule": crontab(minute="*/5")},
+    "compare with the CRM": {"task": "crm_sync.tasks.start_reconciliations", "schedule": crontab(minute="*/5")},
     "find interrupted syncs": {"task": "crm_sync.tasks.sweep", "schedule": 30.0},
+    "find webhooks not worked off": {"task": "crm_sync.webhook_tasks.sweep", "schedule": 30.0},
+    "forget old webhooks": {"task": "crm_sync.webhook_tasks.forget_old", "schedule": crontab(hour="3", minute="20")},
     "find unevaluated deals": {"task": "alerts.tasks.sweep", "schedule": 30.0},
     "start the daily evaluation": {"task": "alerts.tasks.start_daily", "schedule": crontab(minute="*/5")},
     "send the morning's digests": {"task": "workplace.tasks.send_digests", "schedule": crontab(minute="*/10")},

@@ -22,6 +22,7 @@ from config.supervisor import Stop, Supervisor, stop_on_signals
 FOLDER = embedded.ROOT / ".vigie/demo"
 CRMS = {"pipedrive": "Pipedrive", "hubspot": "HubSpot"}
 TOKENS = {provider: f"sandbox-{provider}-token" for provider in CRMS}
+APP = "sandbox-app"  # as which the sandbox knows us when somebody signs in there
 START_SECONDS = 60
 
 
@@ -53,7 +54,9 @@ def run(folder: Path, *, with_sandbox: bool) -> None:
     with embedded.services(folder) as variables, Supervisor(folder) as supervisor:
         environ = os.environ | variables
         environ |= {"EMAIL_URL": f"filemail:///{folder / 'mail'}", "SITE_URL": url}  # an invitation is a file there
-        environ |= {"PIPEDRIVE_API_URL": f"{sandbox}/pipedrive", "HUBSPOT_API_URL": f"{sandbox}/hubspot"}
+        for crm in ("PIPEDRIVE", "HUBSPOT"):
+            environ |= {f"{crm}_{what}_URL": f"{sandbox}/{crm.lower()}" for what in ("API", "OAUTH")}
+            environ |= {f"{crm}_CLIENT_ID": APP, f"{crm}_CLIENT_SECRET": f"{APP}-secret"}
         owner = environ.pop("DATABASE_OWNER_URL", "")  # for `migrate` alone: web and worker own nothing
 
         say("Setting up the database …")
@@ -64,7 +67,15 @@ def run(folder: Path, *, with_sandbox: bool) -> None:
         say("Starting the sandbox CRMs, the pages and the worker …")
         tokens = [f"--{provider}-token={token}" for provider, token in TOKENS.items()]
         commands = {
-            "sandbox": ["crm_sandbox", f"--port={sandbox_port}", f"--now={began_at(folder)}", "--delay=250", *tokens],
+            "sandbox": [
+                "crm_sandbox",
+                f"--port={sandbox_port}",
+                f"--now={began_at(folder)}",
+                "--delay=250",
+                "--burst=100000",
+                f"--hubspot-webhooks={url}/webhooks/hubspot/",
+                *tokens,
+            ],
             "web": ["gunicorn", "config.wsgi", f"--bind=127.0.0.1:{port}"],
             "worker": ["celery", "--app=config", "worker", "--concurrency=2", "--loglevel=INFO"],
             "beat": ["celery", "--app=config", "beat", f"--schedule={folder / 'beat'}", "--pidfile="],

@@ -179,6 +179,13 @@ SITE_URL = env.str("SITE_URL", default=(CSRF_TRUSTED_ORIGINS or ["http://localho
 # {domain} stands for the company's own sub-domain, which only the CRM itself tells us.
 PIPEDRIVE_API_URL = env.str("PIPEDRIVE_API_URL", default="https://api.pipedrive.com")
 HUBSPOT_API_URL = env.str("HUBSPOT_API_URL", default="https://api.hubapi.com")
+# The apps that people sign in through (crm_sync.oauth); without them a CRM is connected by token only.
+PIPEDRIVE_CLIENT_ID = env.str("PIPEDRIVE_CLIENT_ID", default="")
+PIPEDRIVE_CLIENT_SECRET = env.str("PIPEDRIVE_CLIENT_SECRET", default="")
+PIPEDRIVE_OAUTH_URL = env.str("PIPEDRIVE_OAUTH_URL", default="https://oauth.pipedrive.com")
+HUBSPOT_CLIENT_ID = env.str("HUBSPOT_CLIENT_ID", default="")
+HUBSPOT_CLIENT_SECRET = env.str("HUBSPOT_CLIENT_SECRET", default="")
+HUBSPOT_OAUTH_URL = env.str("HUBSPOT_OAUTH_URL", default="https://app.hubspot.com")  # its tokens: HUBSPOT_API_URL
 CRM_TIMEOUT = (5, 30)  # seconds to connect, to read
 
 CELERY_BROKER_URL = REDIS_URL

@@ -16,9 +16,11 @@ from crm_sandbox.control import Control, Writer
 from crm_sandbox.faults import Faults
 from crm_sandbox.hubspot import HubSpot
 from crm_sandbox.hubspot_writer import HubSpotWriter
+from crm_sandbox.oauth import CLIENT_SECRET
 from crm_sandbox.pipedrive import Pipedrive
 from crm_sandbox.pipedrive_writer import PipedriveWriter
 from crm_sandbox.server import Api, Log, Server
+from crm_sandbox.webhooks import HubSpotWebhooks, PipedriveWebhooks
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -32,7 +34,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--pipedrive-token", default="sandbox-pipedrive-token")
     parser.add_argument("--hubspot-token", default="sandbox-hubspot-token")
+    parser.add_argument("--hubspot-webhooks", default="", help="the address to which HubSpot's app tells what changes")
+    parser.add_argument("--hubspot-secret", default=CLIENT_SECRET, help="the client secret with which it signs that")
     parser.add_argument("--delay", type=int, default=0, help="milliseconds before a CRM answers: the real ones are far")
+    parser.add_argument("--burst", type=int, help="requests that a CRM allows in its window, else theirs")
     parser.add_argument("--scenario", type=Path, help="JSON with exact objects, served instead of invented ones")
     return parser.parse_args(arguments)
 
@@ -52,11 +57,16 @@ def build(options: argparse.Namespace) -> Server:
     gc.enable()
     faults, log = Faults(), Log()
     writers: dict[str, Writer] = {"pipedrive": PipedriveWriter(crms[0]), "hubspot": HubSpotWriter(crms[1])}
-    apis = (
-        Pipedrive(crms[0], options.pipedrive_token),
-        HubSpot(crms[1], options.hubspot_token),
-        Control(writers, faults, log),
-    )
+    pipedrive, hubspot = Pipedrive(crms[0], options.pipedrive_token), HubSpot(crms[1], options.hubspot_token)
+    oauth = {crm.prefix: crm.oauth for crm in (pipedrive, hubspot)}
+    limits = {crm.prefix: crm.limits for crm in (pipedrive, hubspot)}
+    webhooks: dict[str, PipedriveWebhooks | HubSpotWebhooks]
+    webhooks = {"pipedrive": pipedrive.webhooks, "hubspot": hubspot.webhooks}
+    hubspot.webhooks.listen(options.hubspot_webhooks, options.hubspot_secret)
+    if options.burst:
+        for each in (*limits.values(), hubspot.searches):
+            each.requests = options.burst
+    apis = (pipedrive, hubspot, Control(writers, faults, log, oauth, limits, webhooks))
     try:
         by_prefix: dict[str, Api] = {api.prefix: api for api in apis}
         return Server((options.host, options.port), by_prefix, faults, log, options.delay / 1000)

@@ -12,6 +12,13 @@
     DELETE /control/{crm}/activities/{id}
     POST   /control/{crm}/account               changes lists of the account by their names in "fixed" (see raw):
                                                  {"personFields": […]}, {"labels": {"deals/contacts": […]}}
+    POST   /control/{crm}/oauth                 how its sign-ins and token answers are (crm_sandbox.oauth.Manners);
+                                                 DELETE: as at the start; GET: counts of what was asked
+    POST   /control/{crm}/oauth/expire          every access token ends now
+    POST   /control/{crm}/oauth/uninstall       the app is thrown out; Pipedrive tells it (DELETE on its callback)
+    POST   /control/{crm}/limits                how often may be asked (crm_sandbox.limits.Limits), and what was
+    POST   /control/{crm}/webhooks              how changes are told (crm_sandbox.webhooks); GET: what was; DELETE
+    POST   /control/{crm}/changes               deletes, restores, merges, hides … objects (crm_sandbox.changes)
     GET    /control/{crm}/raw                   everything held, deleted and archived objects too
 
 Every change takes "at" (ISO 8601 with a zone; default: the machine's time) as the time of the change.
@@ -25,13 +32,17 @@ voicemail, busy, declined), and for Pipedrive all_day and done_at.
 
 import json
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from crm_sandbox import changes
 from crm_sandbox.clock import seconds
 from crm_sandbox.faults import Fault, Faults
+from crm_sandbox.limits import Limits
 from crm_sandbox.messages import Answer, Refused, Request, answer
+from crm_sandbox.oauth import OAuth
 from crm_sandbox.server import Log
 from crm_sandbox.store import Crm, Fields, dumps
+from crm_sandbox.webhooks import HubSpotWebhooks, PipedriveWebhooks
 
 
 class Writer(Protocol):
@@ -49,8 +60,17 @@ class Writer(Protocol):
 class Control:
     prefix = "control"
 
-    def __init__(self, writers: dict[str, Writer], faults: Faults, log: Log) -> None:
-        self.writers, self.faults, self.log = writers, faults, log
+    def __init__(
+        self,
+        writers: dict[str, Writer],
+        faults: Faults,
+        log: Log,
+        oauth: dict[str, OAuth],
+        limits: dict[str, Limits],
+        webhooks: dict[str, PipedriveWebhooks | HubSpotWebhooks],
+    ) -> None:
+        self.writers, self.faults, self.log, self.oauth, self.limits = writers, faults, log, oauth, limits
+        self.webhooks = webhooks
 
     def fault(self, status: int, *, daily: bool, retry_after: int) -> Answer:
         raise NotImplementedError("the control path never fails on demand")
@@ -81,6 +101,16 @@ class Control:
             case ["DELETE", "requests"]:
                 self.log.clear()
                 return answer(200, {})
+            case [method, crm, "oauth", *rest] if len(rest) < 2:
+                change = json.loads(request.body) if request.body else {}
+                return self.oauth[crm].control(method, rest[0] if rest else "", change)
+            case [method, crm, "webhooks"]:
+                return self.webhooks[crm].control(method, json.loads(request.body) if request.body else {})
+            case ["POST", crm, "limits"]:
+                return answer(200, self.limits[crm].change(json.loads(request.body)))
+            case ["POST", crm, "changes"]:
+                change, at = moment(json.loads(request.body))
+                return answer(200, changes.apply(self.writers[crm], change, at))
             case ["GET", crm, "raw"]:
                 return Answer(200, raw(self.writers[crm].crm))
             case ["POST", crm, "account"]:
@@ -97,9 +127,7 @@ class Control:
         )
 
     def write(self, method: str, writer: Writer, kind: str, id: str | None, request: Request) -> Answer:
-        change: dict[str, Any] = json.loads(request.body) if request.body else {}
-        moment = change.pop("at", None)
-        at = seconds(moment) if moment else int(datetime.now(UTC).timestamp())
+        change, at = moment(json.loads(request.body) if request.body else {})
         number = int(id) if id else None
         match method, kind:
             case "POST", "deals":
@@ -115,6 +143,12 @@ class Control:
                 writer.delete_activity(number, at)
                 return answer(200, {"id": number})
         raise KeyError(f"{method} {kind}")
+
+
+def moment(change: Fields) -> tuple[Fields, int]:
+    """The change without its time, and the time in epoch seconds."""
+    at = change.pop("at", None)
+    return change, seconds(at) if at else int(datetime.now(UTC).timestamp())
 
 
 def change_account(crm: Crm, change: Fields) -> Answer:

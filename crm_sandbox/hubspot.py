@@ -12,8 +12,11 @@ from uuid import NAMESPACE_URL, uuid5
 
 from crm_sandbox.clock import iso_ms, milliseconds
 from crm_sandbox.hubspot_data import OBJECTS
+from crm_sandbox.limits import Limits
 from crm_sandbox.messages import Answer, Refused, Request, answer
+from crm_sandbox.oauth import OAuth
 from crm_sandbox.store import Crm, Fields, Row, by_id, dumps
+from crm_sandbox.webhooks import HubSpotWebhooks
 
 VERSION = "2026-09"
 TYPE_IDS = {
@@ -80,25 +83,40 @@ class HubSpot:
 
     def __init__(self, crm: Crm, token: str) -> None:
         self.crm, self.token = crm, token
-        self.calls = 0
+        self.oauth = OAuth(self.prefix, crm)
+        self.limits = Limits(190, 10, DAILY_BUDGET)
+        self.searches = Limits(5, 1, DAILY_BUDGET)
+        self.webhooks = HubSpotWebhooks(crm)
 
     def handle(self, request: Request) -> Answer:
-        self.calls += 1
+        if request.parts[0] == "oauth":
+            return self.oauth.handle(request)
+        search = request.path.endswith("/search")
+        refused = self.limits.ask() or (self.searches.ask() if search else "")
+        if refused:
+            result = self.fault(429, daily=refused == "daily", retry_after=1)
+            return self.without_limits(result) if search else result
         try:
             self.check_token(request)
             result = self.route(request)
         except Refused as refusal:
             result = refusal.answer
-        return result if request.path.endswith("/search") else self.with_limits(result)
+        return result if search else self.with_limits(result)
 
-    def with_limits(self, result: Answer, *, burst_left: int = 189, daily_left: int | None = None) -> Answer:
-        left = max(0, DAILY_BUDGET - self.calls) if daily_left is None else daily_left
+    @staticmethod
+    def without_limits(result: Answer) -> Answer:
+        """A search is told neither what is left nor when to come back (CRM.md B5)."""
+        result.headers.clear()
+        return result
+
+    def with_limits(self, result: Answer, *, burst_left: int | None = None, daily_left: int | None = None) -> Answer:
+        limits = self.limits
         result.headers |= {
-            "X-HubSpot-RateLimit-Max": "190",
-            "X-HubSpot-RateLimit-Remaining": str(burst_left),
-            "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
-            "X-HubSpot-RateLimit-Daily": str(DAILY_BUDGET),
-            "X-HubSpot-RateLimit-Daily-Remaining": str(left),
+            "X-HubSpot-RateLimit-Max": str(limits.requests),
+            "X-HubSpot-RateLimit-Remaining": str(limits.left if burst_left is None else burst_left),
+            "X-HubSpot-RateLimit-Interval-Milliseconds": f"{1000 * limits.seconds:g}",
+            "X-HubSpot-RateLimit-Daily": str(limits.daily),
+            "X-HubSpot-RateLimit-Daily-Remaining": str(limits.daily_left if daily_left is None else daily_left),
         }
         return result
 
@@ -125,7 +143,7 @@ class HubSpot:
     # Errors
 
     def correlation_id(self, salt: str = "") -> str:
-        return str(uuid5(NAMESPACE_URL, f"{salt}{self.calls}"))
+        return str(uuid5(NAMESPACE_URL, f"{salt}{self.limits.spent}"))
 
     def error(self, status: int, message: str, category: str | None = "VALIDATION_ERROR", **more: Any) -> Answer:
         body = {"status": "error", "message": message, "correlationId": self.correlation_id()}
@@ -157,7 +175,7 @@ class HubSpot:
                 kind = TYPE_IDS.get(part, part)
                 if request.parts[1] in ("objects", "associations") and kind in SCOPES:
                     raise Refused(self.missing_scope(SCOPES[kind]))
-        elif scheme != "Bearer" or given != self.token:
+        elif scheme != "Bearer" or not (given == self.token or self.oauth.accepts(given)):
             raise Refused(self.unauthorized())
 
     # Routes

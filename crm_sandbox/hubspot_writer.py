@@ -32,6 +32,7 @@ class HubSpotWriter:
 
     def store(self, kind: str, row: Row, properties: Fields, at: int, history: Fields | None = None) -> None:
         table = self.crm.tables[kind]
+        before = row.fields if row.id in table.rows else None
         properties[MODIFIED[kind]] = iso_ms(at * 1000)
         # Every property value of HubSpot is a string or null.
         text = {name: value if value is None else plain(value) for name, value in properties.items()}
@@ -42,6 +43,8 @@ class HubSpotWriter:
             table.touch()
         else:
             table.add(row)
+        if self.crm.watcher:
+            self.crm.watcher(kind, row, before)
 
     def blank(self, kind: str, at: int) -> tuple[Row, Fields]:
         id = self.crm.tables[kind].next_id()

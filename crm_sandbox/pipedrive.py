@@ -1,7 +1,7 @@
 """Pipedrive's REST API: v2 lists with cursors, v1 users and activity types. Reads only; `control` writes.
 
 A deleted deal is listed with status=deleted and can be read by id; other deleted objects are gone (404), as
-`?ids=` leaves them out. Burst limits are told in headers and never enforced: 429 comes from `/control/faults`.
+`?ids=` leaves them out.
 """
 
 import json
@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from crm_sandbox.clock import seconds, whole_seconds
+from crm_sandbox.limits import Limits
 from crm_sandbox.messages import Answer, Refused, Request, answer
+from crm_sandbox.oauth import OAuth
 from crm_sandbox.store import Crm, Fields, Row, dumps
+from crm_sandbox.webhooks import PipedriveWebhooks
 
 MORE_INFO = "Please check developers.pipedrive.com"
 PAGING = {"limit", "cursor"}
@@ -49,27 +52,32 @@ class Pipedrive:
 
     def __init__(self, crm: Crm, token: str) -> None:
         self.crm, self.token = crm, token
-        self.spent = 0
+        self.oauth = OAuth(self.prefix, crm)
+        self.limits = Limits(100, 2, DAILY_BUDGET)
+        self.webhooks = PipedriveWebhooks(crm)
 
     def handle(self, request: Request) -> Answer:
+        if request.parts[0] == "oauth":
+            return self.oauth.handle(request)
+        endpoint = request.path.partition("/v2/")[2] or request.path.partition("/v1/")[2]
+        one = endpoint.partition("/")[2].isdigit()
+        if refused := self.limits.ask(1 if one else COST.get(endpoint, 10)):
+            return self.fault(429, daily=refused == "daily", retry_after=2)
         try:
             self.check_token(request)
             result = self.route(request)
         except Refused as refusal:
             result = refusal.answer
-        endpoint = request.path.partition("/v2/")[2] or request.path.partition("/v1/")[2]
-        one = endpoint.partition("/")[2].isdigit()
-        self.spent += 1 if one else COST.get(endpoint, 10)
         return self.with_limits(result)
 
-    def with_limits(self, result: Answer, *, burst_left: int = 99, daily_left: int | None = None) -> Answer:
-        left = max(0, DAILY_BUDGET - self.spent) if daily_left is None else daily_left
+    def with_limits(self, result: Answer, *, burst_left: int | None = None, daily_left: int | None = None) -> Answer:
+        limits = self.limits
         result.headers |= {
-            "x-ratelimit-limit": "100",
-            "x-ratelimit-remaining": str(burst_left),
-            "x-ratelimit-reset": "2",
-            "x-daily-ratelimit-token-limit": str(DAILY_BUDGET),
-            "x-daily-ratelimit-token-remaining": str(left),
+            "x-ratelimit-limit": str(limits.requests),
+            "x-ratelimit-remaining": str(limits.left if burst_left is None else burst_left),
+            "x-ratelimit-reset": f"{limits.seconds:g}",
+            "x-daily-ratelimit-token-limit": str(limits.daily),
+            "x-daily-ratelimit-token-remaining": str(limits.daily_left if daily_left is None else daily_left),
         }
         return result
 
@@ -91,12 +99,14 @@ class Pipedrive:
     def check_token(self, request: Request) -> None:
         given = request.headers.get("x-api-token") or request.headers.get("authorization", "").removeprefix("Bearer ")
         if given.endswith("-limited"):
-            if "/deals" in request.path:
+            if "/deals" in request.path or "/webhooks" in request.path:
                 raise Refused(error(403, "Scope and URL mismatch"))
-        elif given != self.token:
+        elif given != self.token and not ("x-api-token" not in request.headers and self.oauth.accepts(given)):
             raise Refused(error(401, "unauthorized access"))
 
     def route(self, request: Request) -> Answer:
+        if request.parts[:3] == ["api", "v1", "webhooks"]:
+            return self.webhooks.handle(request)
         if request.method != "GET":
             raise Refused(error(405, "Method not allowed"))
         match request.parts:

@@ -13,6 +13,7 @@ class PipedriveWriter:
         self.crm = crm
 
     def store(self, table: str, row: Row, fields: Fields, at: int, optional: Fields | None = None) -> None:
+        before = row.fields if row.id in self.crm.tables[table].rows else None
         fields["update_time"] = iso(at)
         row.updated, row.fields = at, dumps(fields)
         row.deleted = bool(fields["is_deleted"])
@@ -23,6 +24,8 @@ class PipedriveWriter:
             self.crm.tables[table].touch()
         else:
             self.crm.tables[table].add(row)
+        if self.crm.watcher:
+            self.crm.watcher(table, row, before)
 
     def blank(self, table: str, at: int) -> tuple[Row, Fields]:
         """A new row: the keys of its neighbours, without their values."""

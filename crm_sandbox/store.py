@@ -44,6 +44,7 @@ class Table:
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self.rows: dict[int, Row] = {}
+        self.hidden: set[int] = set()  # left out of every selection (crm_sandbox.changes)
         self._ordered: list[Row] = []
         self._selections: OrderedDict[object, list[Row]] = OrderedDict()
         for row in rows:
@@ -65,6 +66,13 @@ class Table:
         self.rows[row.id] = row
         self.touch()
 
+    def remove(self, ids: Iterable[int]) -> None:
+        gone = set(ids)
+        self._ordered = [row for row in self._ordered if row.id not in gone]
+        for id in gone:
+            self.rows.pop(id, None)
+        self.touch()
+
     def next_id(self) -> int:
         return self._ordered[-1].id + 1 if self._ordered else 1
 
@@ -79,7 +87,8 @@ class Table:
         if key in self._selections:
             self._selections.move_to_end(key)
             return self._selections[key]
-        found = [row for row in self._ordered if wanted(row)]
+        hidden = self.hidden
+        found = [row for row in self._ordered if row.id not in hidden and wanted(row)]
         if order:
             found.sort(key=order)
         self._selections[key] = found
@@ -121,3 +130,7 @@ class Crm:
         self.tables = {name: Table() for name in names}
         self.links = Links()
         self.fixed: dict[str, Any] = {}
+        # Told of each change: the table, the row, and what its fields were (None: it is new). See crm_sandbox.webhooks.
+        self.watcher: Callable[[str, Row, bytes | None], None] | None = None
+        self.survivor = 0  # while others are merged into it
+        self.kept: Any = None  # what is to be recalled (crm_sandbox.changes)

@@ -1,10 +1,22 @@
+from dataclasses import dataclass
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from crm_sync import oauth
 from crm_sync.providers import PROVIDERS
 from crm_sync.providers.base import Field
 
 OPTIONS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """That one may connect a CRM by signing in there; `possible` if this server has an app at it."""
+
+    provider: str
+    label: str
+    possible: bool
 
 
 class ConnectForm(forms.Form):
@@ -26,6 +38,10 @@ class ConnectForm(forms.Form):
             "max_length": _("This is too long for a token. Copy the token alone."),
         },
     )
+
+    @property
+    def sign_ins(self) -> list[SignIn]:
+        return [SignIn(name, crm.label, oauth.app(name) is not None) for name, crm in PROVIDERS.items()]
 
 
 class FieldsForm(forms.Form):

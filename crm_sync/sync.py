@@ -8,15 +8,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection as database
 from django.db.models import F, Max
 
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from accounts.tenancy import tenant
 from alerts import queue
 from alerts.tasks import evaluate_changed
-from crm_sync import fields, providers, vault
+from crm_sync import brake, fields, locks, oauth, providers, routes, vault
+from crm_sync.budget import ConnectionBudget
 from crm_sync.models import Connection, StreamProgress, SyncRun
 from crm_sync.providers.base import (
     Account,
@@ -53,46 +55,63 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def connect(organisation: Organisation, provider: str, token: str) -> Connection:
-    """Check `token` with the CRM, keep it encrypted and start reading. Raises CrmError, and then keeps nothing.
+class BeingDeleted(CrmError):
+    """The data of this account are on their way out; a new connection would be taken with them."""
 
-    An account that was connected before is found again with its rows; only the token is replaced. When the CRM cannot
-    answer now, the token is kept unchecked and the run, which says so, tries again by itself.
-    Runs in the caller's tenant context.
+    code = "being_deleted"
+
+
+def connect(
+    organisation: Organisation, provider: str, login: str | oauth.Login, user: User | None = None
+) -> Connection:
+    """Check a token or a login by OAuth with the CRM, keep it encrypted and start reading. `user` says who connects.
+
+    An account that was connected before, in whichever way, is found again with its rows; only the login is replaced.
+    When the CRM cannot answer now, the login is kept unchecked and the run, which says so, tries again by itself.
+    Raises CrmError, and then keeps nothing. Runs in the caller's tenant context.
     """
+    login = oauth.Login(login) if isinstance(login, str) else login
     trouble: CrmError | None = None
     account = UNCHECKED
     try:
-        account = providers.connect(provider, token).identify()
+        account = _provider(provider, login).identify()
     except (CrmDown, RateLimited) as error:
         trouble = error
     else:
         Source.objects.filter(organisation=organisation, provider=provider, account_id="").delete()
-    connection = _keep(organisation, provider, token, account)
+    connection = _keep(organisation, provider, login, account, user)
     run = start(connection)
     if trouble:
         _wait(run, trouble, "")
     return connection
 
 
-def _keep(organisation: Organisation, provider: str, token: str, account: Account) -> Connection:
-    """The connection to `account`, made or found, with this token."""
+def _keep(
+    organisation: Organisation, provider: str, login: oauth.Login, account: Account, user: User | None
+) -> Connection:
+    """The connection to `account`, made or found, with this login."""
     source, _ = Source.objects.update_or_create(
         organisation=organisation,
         provider=provider,
         account_id=account.account_id,
         defaults=_facts(account),
     )
-    connection, _ = Connection.objects.update_or_create(
+    mine = Connection.objects.filter(organisation=organisation, source=source)
+    if mine.filter(state=Connection.State.DELETING).exists():
+        raise BeingDeleted(f"source {source.pk}")
+    connection, _ = mine.update_or_create(
         organisation=organisation,
         source=source,
         defaults={
             "provider": provider,
-            "token": vault.seal(token, organisation.pk, source.pk),
+            **login.sealed(organisation.pk, source.pk),
             "state": Connection.State.CONNECTED,
             "connected_at": now(),
+            "connected_by": user,
+            "crm_user": account.user_id[:50],
         },
     )
+    routes.keep(source)
     SyncRun.objects.filter(organisation=organisation, connection=connection, finished_at=None).update(retry_at=None)
     return connection
 
@@ -113,29 +132,45 @@ def _recognise(connection: Connection, account: Account) -> bool:
     sources = Source.objects.filter(organisation=organisation, provider=source.provider)
     if not sources.filter(account_id=account.account_id).exists():
         sources.filter(pk=source.pk).update(account_id=account.account_id, **_facts(account))
+        routes.keep(sources.get(pk=source.pk))
         return True
-    token = vault.unseal(connection.token, organisation.pk, source.pk)
+    login, user = oauth.Login.of(connection), connection.connected_by
     source.delete()
-    start(_keep(organisation, source.provider, token, account))
+    start(_keep(organisation, source.provider, login, account, user))
     return False
 
 
-def disconnect(connection: Connection) -> None:
-    """Forget the token. What was read stays, and is not read again until somebody connects."""
-    connection.token, connection.state = "", Connection.State.DISCONNECTED
-    connection.save(update_fields=["token", "state"])
+def disconnect(connection: Connection, state: Connection.State = Connection.State.DISCONNECTED) -> None:
+    """Forget the login; `state` says why. What was read stays, and is not read again until somebody connects."""
+    from crm_sync import webhooks
+
+    webhooks.leave(connection)
+    connection.token, connection.refresh_token, connection.expires_at, connection.state = "", "", None, state
+    connection.save(update_fields=["token", "refresh_token", "expires_at", "state"])
     SyncRun.objects.filter(connection=connection, finished_at=None).update(finished_at=now(), problem="disconnected")
 
 
-def provider_of(connection: Connection) -> Provider:
+def _provider(name: str, login: oauth.Login, **more: Any) -> Provider:
+    return providers.connect(name, login.token, oauth=login.by_oauth, api_url=login.api_url, **more)
+
+
+def provider_of(connection: Connection, *, urgent: bool = False) -> Provider:
+    """Its CRM; what came by signing in is renewed before it ends. Raises vault.Unreadable, CrmError.
+
+    `urgent`: it may spend the part of the day's budget that is kept for webhooks.
+
+    Better outside a transaction: while one of many callers renews, the others wait for the connection's row.
+    """
+    oauth.freshen(connection)
     source = connection.source
-    return providers.connect(
+    return _provider(
         connection.provider,
-        vault.unseal(connection.token, connection.organisation_id, source.pk),
+        oauth.Login.of(connection),
         role_field=connection.role_field,
         title_field=connection.title_field,
         time_zone=source.time_zone,
         currency=source.currency,
+        budget=ConnectionBudget(connection.provider, connection.organisation_id, connection.pk, urgent),
     )
 
 
@@ -235,11 +270,20 @@ class Reader:
 
     def __init__(self, organisation_id: int, run_id: int) -> None:
         self.organisation_id, self.run_id = organisation_id, run_id
+        self._connection: int | None = None
         self._provider: Provider | None = None
         self._login: tuple[str, ...] = ()
+        self._successor = ""  # the token that took the place of a refused one
 
     def step(self) -> bool:
         """Read and write one page; False when the run is finished or waits (`retry_at`)."""
+        if self._connection is None:
+            with tenant(self.organisation_id):
+                self._connection = SyncRun.objects.values_list("connection", flat=True).filter(pk=self.run_id).first()
+        with locks.conversation(self._connection or 0):
+            return self._step()
+
+    def _step(self) -> bool:
         with tenant(self.organisation_id):
             run = (
                 SyncRun.objects.select_related("connection__source", "organisation")
@@ -262,14 +306,31 @@ class Reader:
                 provider = self._find_fields(run.connection, provider)
             page = provider.read(progress.stream, progress.cursor, progress.since, run.until)
         except (CrmError, vault.Unreadable) as error:
+            trouble = self._after_renewal(run.connection, error)
+            if trouble is None:
+                return True
             with tenant(self.organisation_id):
-                return _trouble(run, progress, error)
+                return _trouble(run, progress, trouble)
         with tenant(self.organisation_id):
             _write(run, progress, page)
         if run.kind == SyncRun.Kind.FIRST and progress.pages and (progress.pages + 1).bit_count() == 1:
             # After page 2, 4, 8, …
             _refresh_statistics()
         return True
+
+    def _after_renewal(self, connection: Connection, error: Exception) -> Exception | None:
+        """None when a token that was refused before its time has a successor, else the trouble that is left."""
+        refused = connection.token
+        if not isinstance(error, TokenRefused) or isinstance(error, oauth.AccessWithdrawn):
+            return error
+        if refused == self._successor:
+            return error
+        try:
+            oauth.freshen(connection, refused)
+        except (CrmError, vault.Unreadable) as worse:
+            return worse
+        self._successor = connection.token
+        return error if connection.token == refused else None
 
     def _find_fields(self, connection: Connection, provider: Provider) -> Provider:
         """Before people and deals are read for the first time, so that their roles count as known since ever."""
@@ -282,7 +343,8 @@ class Reader:
         return self._reach(connection)
 
     def _reach(self, connection: Connection) -> Provider:
-        """The provider, made anew when an admin has changed token or mapping meanwhile."""
+        """The provider, made anew when an admin has changed token or mapping meanwhile, or the token was renewed."""
+        oauth.freshen(connection)
         login = (connection.token, connection.role_field, connection.title_field)
         if self._provider is None or login != self._login:
             self._provider, self._login = provider_of(connection), login
@@ -290,6 +352,8 @@ class Reader:
 
 
 def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
+    from crm_sync import reconcile
+
     # The row is locked and its cursor compared: a page is written once even when it was read twice.
     same = run.streams.select_for_update().filter(pk=progress.pk, cursor=progress.cursor, finished=False)
     if progress.cursor is None:
@@ -298,7 +362,10 @@ def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
         return
     source = run.connection.source
     offered = {} if page.batch.roles is None else _offered(source)
-    touched = upsert(source, page.batch, Clock.of(run.organisation))
+    batch, stopped = brake.spare(run.connection, progress, page.batch)
+    touched = upsert(source, batch, Clock.of(run.organisation))
+    if stopped:  # the comparison says what the CRM does not have any more, and asks an admin
+        reconcile.begin(run.connection, stopped)
     if offered and not offered.items() <= _offered(source).items():
         # One was renamed or deleted, which is no change of those who hold it: all of them are read again.
         holders = providers.PROVIDERS[run.connection.provider].role_streams
@@ -310,6 +377,7 @@ def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
         finished=page.cursor is None,
         pages=F("pages") + 1,
         records=F("records") + page.count,
+        deletions=progress.deletions,
     )
     if run.attempts or run.problem:
         SyncRun.objects.filter(pk=run.pk).update(attempts=0, problem="", problem_detail="", retry_at=None)
@@ -348,6 +416,8 @@ def _refresh_statistics() -> None:
 def _trouble(run: SyncRun, progress: StreamProgress, error: Exception) -> bool:
     """Keep what was read, say what is wrong, and plan the next attempt where there can be one."""
     code = getattr(error, "code", "token_unreadable")
+    if isinstance(error, TokenRefused) and run.connection.method == Connection.Method.OAUTH:
+        code = oauth.AccessWithdrawn.code
     logger.warning("sync of connection %s, stream %s: %s", run.connection_id, progress.stream, code)
     runs = SyncRun.objects.filter(pk=run.pk)
     if isinstance(error, MissingPermission) and progress.stream not in NEEDED and run.connection.source.account_id:
@@ -357,7 +427,8 @@ def _trouble(run: SyncRun, progress: StreamProgress, error: Exception) -> bool:
     if isinstance(error, MissingPermission | TokenRefused | vault.Unreadable):
         # Only a person can mend this; the run goes on when a new token comes.
         state = Connection.State.FORBIDDEN if isinstance(error, MissingPermission) else Connection.State.REFUSED
-        Connection.objects.filter(pk=run.connection_id).update(state=state)
+        # Not if somebody has connected anew meanwhile.
+        Connection.objects.filter(pk=run.connection_id, token=run.connection.token).update(state=state)
         runs.update(problem=code, problem_detail=detail, retry_at=None)
         return False
     _wait(run, error, detail)

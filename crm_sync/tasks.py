@@ -1,5 +1,6 @@
 """What the worker does for the synchronisation. Tasks carry ids and run twice harmlessly."""
 
+import logging
 import time
 from datetime import timedelta
 
@@ -9,8 +10,13 @@ from django.db.models import Q
 from accounts.models import Organisation
 from accounts.tenancy import tenant
 from alerts.tasks import evaluate_changed
-from crm_sync import sync
+from crm_sync import reconcile as comparison
+from crm_sync import removal, sync, vault
 from crm_sync.models import Connection, SyncRun
+from crm_sync.providers.base import CrmError
+from deals.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 SHIFT = 60  # seconds that one task works before it makes room for others
 KEEP_RUNS = timedelta(days=14)  # a stream that was not read for so long is read whole again
@@ -64,5 +70,59 @@ def sweep() -> None:
                 connection__state=Connection.State.CONNECTED,
             )
             runs = list(due.values_list("pk", flat=True))
+            leaving = organisation.connections.filter(state=Connection.State.DELETING)
+            removals = list(leaving.values_list("pk", flat=True))
+            compared = comparison.waiting(organisation.pk)
         for run in runs:
             advance.delay(organisation.pk, run)
+        for connection in removals:
+            remove.delay(organisation.pk, connection)
+        for connection in compared:
+            reconcile.delay(organisation.pk, connection)
+
+
+@shared_task
+def start_reconciliations() -> None:
+    """Every five minutes: the day's comparisons, for every connection, from the organisation's midnight on."""
+    for organisation in Organisation.objects.order_by("pk"):
+        with tenant(organisation):
+            for connection in organisation.connections.select_related("source"):
+                comparison.begin_daily(connection, Clock.of(organisation))
+
+
+@shared_task
+def reconcile(organisation_id: int, connection_id: int) -> None:
+    """Carry a connection's comparisons on, page by page. Another worker at them is left alone."""
+    with comparison.claim(connection_id) as claimed:
+        if not claimed:
+            return
+        end = time.monotonic() + SHIFT
+        reconciler = comparison.Reconciler(organisation_id, connection_id)
+        while more := reconciler.step():
+            if time.monotonic() > end:
+                break
+    if more:
+        reconcile.delay(organisation_id, connection_id)
+
+
+@shared_task
+def remove(organisation_id: int, connection_id: int) -> None:
+    """Carry the deletion of an account's data on. A page that is being read is waited for (`sweep` asks again)."""
+    with sync.claim(SyncRun(connection_id=connection_id)) as claimed:
+        if not claimed:
+            return
+        end = time.monotonic() + SHIFT
+        while more := removal.step(organisation_id, connection_id):
+            if time.monotonic() > end:
+                break
+    if more:
+        remove.delay(organisation_id, connection_id)
+
+
+@shared_task
+def revoke(provider: str, organisation_id: int, source_id: int, sealed: str) -> None:
+    """Give an access back to the CRM. As well as it goes: our copy is gone in any case."""
+    try:
+        removal.revoke_now(provider, organisation_id, source_id, sealed)
+    except (CrmError, vault.Unreadable) as error:
+        logger.warning("access to %s not revoked: %s", provider, getattr(error, "code", "token_unreadable"))

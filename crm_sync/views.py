@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.contrib import messages
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Organisation
 from accounts.views import MemberRequest, admin_required_to_post, member_required
-from crm_sync import sync, vault, wording
+from crm_sync import oauth, reconciliation_views, removal, sync, vault, webhooks, wording
 from crm_sync.forms import ConnectForm, FieldsForm
 from crm_sync.models import Connection, StreamProgress, SyncRun
 from crm_sync.providers.base import CrmError
@@ -43,7 +44,42 @@ class ShownConnection:
 
     @property
     def disconnected(self) -> bool:
-        return self.connection.state == Connection.State.DISCONNECTED
+        """Whether it has no login any more."""
+        state = Connection.State
+        return self.connection.state in (state.DISCONNECTED, state.UNINSTALLED, state.DELETING)
+
+    @property
+    def deleting(self) -> bool:
+        return self.connection.state == Connection.State.DELETING
+
+    @property
+    def missing(self) -> list[tuple[str, str]]:
+        """The permissions that were not granted, each with what it is needed for."""
+        app = oauth.app(self.connection.provider) if self.connection.method == Connection.Method.OAUTH else None
+        scopes = app.missing(self.connection.scopes) if app and not self.disconnected else []
+        return [(scope, wording.scope(scope)) for scope in scopes]
+
+    @property
+    def sign_in_again(self) -> bool:
+        """Whether signing in once more is what helps, or brings the connection back."""
+        ended = self.connection.state not in (Connection.State.CONNECTED, Connection.State.DELETING)
+        by_oauth = self.connection.method == Connection.Method.OAUTH
+        return by_oauth and (ended or bool(self.missing)) and oauth.app(self.connection.provider) is not None
+
+    @cached_property
+    def comparison(self) -> reconciliation_views.Comparison:
+        return reconciliation_views.comparison(self.connection)
+
+    @property
+    def told(self) -> str:
+        """How changes arrive."""
+        feed = self.connection.feeds.first()
+        return wording.told(self.connection.provider, feed.polled if feed else "unchecked")
+
+    @property
+    def parked(self) -> str:
+        count = webhooks.parked(self.connection).count()
+        return wording.parked(count) if count else ""
 
     @property
     def has_fields(self) -> bool:
@@ -93,7 +129,7 @@ def connections_context(organisation: Organisation) -> dict[str, Any]:
     return {
         "section": "connection",
         "connections": shown,
-        "running": any(item.running for item in shown),
+        "running": any(item.running or item.deleting or item.comparison.under_way for item in shown),
         "connected": any(not item.disconnected for item in shown),
     }
 
@@ -108,22 +144,28 @@ def connection_page(request: MemberRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         provider = form.cleaned_data["provider"]
         try:
-            connection = sync.connect(organisation, provider, form.cleaned_data["token"].strip())
+            connection = sync.connect(organisation, provider, form.cleaned_data["token"].strip(), request.user)
         except CrmError as error:
             detail = ", ".join(getattr(error, "scopes", ())) or getattr(error, "what", "")
             form.add_error("token", " ".join(wording.problem(error.code, provider, detail)))
         else:
-            crm = {"crm": wording.label(provider)}
-            if connection.source.account_id:
-                messages.success(request, _("%(crm)s is connected. Your deals are being read now.") % crm)
-            else:
-                messages.warning(request, _("The token is kept. It will be checked as soon as %(crm)s answers.") % crm)
-            return redirect(_came_from(request))
+            tell_connected(request, connection)
+            return redirect(came_from(request))
     context = connections_context(organisation) | {"form": form}
     return render(request, "crm_sync/connection.html", context, status=422 if form.errors else 200)
 
 
-def _came_from(request: MemberRequest) -> str:
+def tell_connected(request: MemberRequest, connection: Connection) -> None:
+    crm = {"crm": wording.label(connection.provider)}
+    if connection.source.account_id:
+        messages.success(request, _("%(crm)s is connected. Your deals are being read now.") % crm)
+    elif connection.method == Connection.Method.OAUTH:
+        messages.warning(request, _("You are signed in. The account will be read as soon as %(crm)s answers.") % crm)
+    else:
+        messages.warning(request, _("The token is kept. It will be checked as soon as %(crm)s answers.") % crm)
+
+
+def came_from(request: MemberRequest) -> str:
     """The page of ours that the form was on."""
     address = request.POST.get("next", "")
     return address if url_has_allowed_host_and_scheme(address, {request.get_host()}) else "crm_sync:connection"
@@ -156,10 +198,18 @@ def connection_sync(request: MemberRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin_required_to_post
 def connection_disconnect(request: MemberRequest, pk: int) -> HttpResponse:
+    """Forget the login; `data` says whether what was read is kept or deleted."""
     connection = _connection(request, pk)
-    sync.disconnect(connection)
-    crm = wording.label(connection.provider)
-    messages.success(request, _("%(crm)s is disconnected and its token forgotten. What was read stays.") % {"crm": crm})
+    if connection.state == Connection.State.DELETING:
+        return redirect("crm_sync:connection")
+    removal.give_back(connection)
+    crm = {"crm": wording.label(connection.provider)}
+    if request.POST.get("data") == "delete":
+        removal.begin(connection)
+        messages.success(request, _("%(crm)s is disconnected. What was read is being deleted.") % crm)
+    else:
+        sync.disconnect(connection)
+        messages.success(request, _("%(crm)s is disconnected and its token forgotten. What was read stays.") % crm)
     return redirect("crm_sync:connection")
 
 

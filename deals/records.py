@@ -6,7 +6,7 @@ another object (`company`, `contact`, `owner`, …) is the CRM's id as text, uni
 it is resolved when that object arrives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,6 +22,8 @@ State = Literal["planned", "held", "attempt", "cancelled", "no_show", "reschedul
 # to, cc, bcc, from: parties of an e-mail or message · attendee: invited to a meeting · organiser: of a meeting
 # other: the other side of a call
 Part = Literal["to", "cc", "bcc", "from", "attendee", "organiser", "other"]
+# What a CRM may delete, by the name of its table.
+Kept = Literal["pipelines", "stages", "companies", "contacts", "deals", "activities"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +170,21 @@ class ActivityRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeRecord:
+    """The CRM has made one object of several: what was known of `losers` (ids) is the survivor's now."""
+
+    kind: Literal["companies", "contacts", "deals"]
+    survivor: str
+    losers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What one page of a CRM delivers, in any mixture.
 
     `other_activities`: ids of what is no call, e-mail, message or meeting (or not any more). `roles`: all that the CRM
     offers, None when they were not read; `found_roles`: those that people were given in free text, which add to them.
+    `gone`: ids that the CRM does not know any more, by kind; their rows are marked as deleted.
     """
 
     colleagues: Sequence[ColleagueRecord] = field(default=())
@@ -185,3 +197,5 @@ class Batch:
     deals: Sequence[DealRecord] = field(default=())
     activities: Sequence[ActivityRecord] = field(default=())
     other_activities: Sequence[str] = field(default=())
+    gone: Mapping[Kept, Sequence[str]] = field(default_factory=dict)
+    merges: Sequence[MergeRecord] = field(default=())

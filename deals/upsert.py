@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from deals import people, rates, search, summaries, titles
+from deals import merging, people, rates, removal, search, summaries, titles
 from deals.clock import Clock
 from deals.copy import load
 from deals.models import Deal, Role, Source
@@ -47,17 +47,25 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         companies = COMPANY.merge(
             cursor, source, [(r.external_id, r.name, r.updated_at, r.deleted) for r in latest(batch.companies)]
         )
+        companies += removal.mark(cursor, source, "companies", batch.gone.get("companies", ()))
         _arrived(cursor, source, "deals_contact", "company", "deals_company", companies)
         _arrived(cursor, source, "deals_deal", "company", "deals_company", companies)
         contacts = _contacts(cursor, source, batch)
+        contacts += removal.mark(cursor, source, "contacts", batch.gone.get("contacts", ()))
         _arrived(cursor, source, "deals_dealcontact", "contact", "deals_contact", contacts)
         deals = latest(batch.deals)
         touched = _deals(cursor, source, deals)
+        touched.update(removal.mark(cursor, source, "deals", batch.gone.get("deals", ())))
+        moved = merging.move(cursor, source, batch.merges, clock)
+        companies, contacts = [*{*companies, *moved.companies}], [*{*contacts, *moved.contacts}]
+        touched |= moved.deals
         rates.convert(cursor, source.organisation_id, touched, clock)
         search.rebuild(cursor, source.organisation_id, touched, companies, contacts)
         _arrived(cursor, source, "deals_dealactivity", "deal", "deals_deal", touched)
         activities, lost = _activities(cursor, source, [*batch.activities, *_unreadable_mail(deals)], clock)
-        activities |= _no_longer(cursor, source, batch.other_activities)
+        # What was a call or meeting and has become something else, and what is gone, count no longer.
+        ended = [*batch.other_activities, *batch.gone.get("activities", ())]
+        activities |= moved.activities | set(removal.mark(cursor, source, "activities", ended))
         persons = people.assign(cursor, source, contacts)
         activities |= people.resolve(cursor, source, activities, contacts, persons, everybody=bool(colleagues))
         touched |= lost | _roles(cursor, source, batch) | _deals_touched(cursor, source, activities, contacts, persons)
@@ -85,6 +93,8 @@ def _frame(cursor: CursorWrapper, source: Source, batch: Batch) -> list[int]:
         [(r.external_id, r.pipeline, r.name, r.position, r.closed, r.deleted) for r in latest(batch.stages)],
     )
     _arrived(cursor, source, "deals_deal", "stage", "deals_stage", stages)
+    for kind in ("pipelines", "stages"):
+        removal.mark(cursor, source, kind, batch.gone.get(kind, ()))
     return colleagues
 
 
@@ -442,18 +452,6 @@ def _activities(
         scope,
     )
     return set(changed), lost
-
-
-def _no_longer(cursor: CursorWrapper, source: Source, refs: Collection[str]) -> set[int]:
-    """Activities that were calls or meetings and have become something else."""
-    if not refs:
-        return set()
-    cursor.execute(
-        "UPDATE deals_activity SET deleted = true WHERE organisation_id = %s AND source_id = %s "
-        "AND external_id = ANY(%s) AND NOT deleted RETURNING id",
-        [source.organisation_id, source.pk, list(refs)],
-    )
-    return {row[0] for row in cursor.fetchall()}
 
 
 def _deals_touched(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import redis
 from django.conf import settings
 from django.core.management import call_command
 from django.utils import translation
@@ -38,6 +39,14 @@ def _static_files() -> None:
     """Pages name their files by hash, so the manifest must be there; `make test` keeps it up to date."""
     if not (settings.STATIC_ROOT / "staticfiles.json").exists():
         call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_old_budgets() -> None:
+    """What earlier runs have left of connections that had the same ids in their databases."""
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    for key in client.scan_iter("vigie:budget:*"):
+        client.delete(key)
 
 
 @pytest.fixture(autouse=True)

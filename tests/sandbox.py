@@ -20,7 +20,8 @@ class Sandbox:
     @contextmanager
     def run(cls, folder: Path, *arguments: str, deals: int = 60, port: int = 0) -> Iterator["Sandbox"]:
         """Start a sandbox on `port` (0: a free one) until the block ends."""
-        command = [sys.executable, "-m", "crm_sandbox", "--port", str(port), "--deals", str(deals), *arguments]
+        options = ("--port", str(port), "--deals", str(deals), "--burst", "100000", *arguments)
+        command = [sys.executable, "-m", "crm_sandbox", *options]
         with (folder / "sandbox.log").open("w") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert process.stdout is not None
@@ -41,10 +42,23 @@ class Sandbox:
 
     def reset(self) -> None:
         self.heal()
+        for crm in ("pipedrive", "hubspot"):
+            self._control("DELETE", f"{crm}/oauth")
         self.forget_requests()
 
     def fail(self, crm: str, status: object, count: int = 1, **more: Any) -> None:
         self._control("POST", "faults", {"crm": crm, "status": status, "count": count, **more})
+
+    def limits(self, crm: str, **change: float) -> dict[str, float]:
+        """How often may be asked (crm_sandbox.limits.Limits), after a change, and what was."""
+        found: dict[str, float] = self._control("POST", f"{crm}/limits", change)
+        return found
+
+    def oauth(self, crm: str, verb: str = "", **manners: object) -> dict[str, Any]:
+        """How its sign-ins are from now on (crm_sandbox.oauth.Manners), or `expire`, `uninstall`; counts of before."""
+        path = f"{crm}/oauth/{verb}".rstrip("/")
+        found: dict[str, Any] = self._control("POST", path, manners)
+        return found
 
     def heal(self) -> None:
         self._control("DELETE", "faults")
@@ -59,6 +73,10 @@ class Sandbox:
 
     def change(self, crm: str, kind: str, ref: str, values: dict[str, Any]) -> Any:
         return self._control("POST", f"{crm}/{kind}/{ref}", values)
+
+    def happen(self, crm: str, change: str, kind: str = "", ids: Any = "all", **more: Any) -> Any:
+        """Delete, restore, archive, merge, hide, remember, recall … (crm_sandbox.changes)."""
+        return self._control("POST", f"{crm}/changes", {"change": change, "kind": kind, "ids": ids, **more})
 
     def log(self, crm: str, activity: dict[str, Any]) -> Any:
         return self._control("POST", f"{crm}/activities", activity)

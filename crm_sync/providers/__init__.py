@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from crm_sync.providers.base import Provider
+from crm_sync.providers.base import Budget, Provider
 from crm_sync.providers.hubspot.client import HubSpot
 from crm_sync.providers.pipedrive.client import Pipedrive
 
@@ -10,16 +10,30 @@ PROVIDERS: dict[str, type[Provider]] = {provider.name: provider for provider in 
 
 
 def connect(
-    name: str, token: str, *, role_field: str = "", title_field: str = "", time_zone: str = "UTC", currency: str = ""
+    name: str,
+    token: str,
+    *,
+    oauth: bool = False,
+    api_url: str = "",
+    role_field: str = "",
+    title_field: str = "",
+    time_zone: str = "UTC",
+    currency: str = "",
+    budget: Budget | None = None,
 ) -> Provider:
-    """A provider that talks to the address in the settings. Asks nothing yet; TokenRefused if it cannot be a token."""
-    base_url: str = getattr(settings, f"{name.upper()}_API_URL")
+    """A provider that talks to `api_url`, or to the address in the settings. `oauth`: the token came by signing in.
+
+    Asks nothing yet; TokenRefused if it cannot be a token.
+    """
+    base_url: str = api_url or getattr(settings, f"{name.upper()}_API_URL")
     return PROVIDERS[name](
         token,
         base_url,
+        oauth=oauth,
         role_field=role_field,
         title_field=title_field,
         time_zone=time_zone or "UTC",
         currency=currency,
         timeout=settings.CRM_TIMEOUT,
+        budget=budget,
     )

@@ -5,12 +5,12 @@ A provider reads and nothing else: it knows neither Django nor the database. Its
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
-from deals.records import Batch
+from deals.records import Batch, Kept
 
 
 class CrmError(Exception):
@@ -39,12 +39,15 @@ class RateLimited(CrmError):
     """Too many requests, and waiting would take longer than one request may. `retry_after` in seconds, if told.
 
     `daily`: the budget of the whole day is spent (code `daily_limit`); asking again before it resets is useless.
+    `reserved`: but for a part that is kept for webhooks (code `daily_reserve`).
     """
 
-    def __init__(self, text: str = "", *, retry_after: float | None = None, daily: bool = False) -> None:
+    def __init__(
+        self, text: str = "", *, retry_after: float | None = None, daily: bool = False, reserved: bool = False
+    ) -> None:
         super().__init__(text)
         self.retry_after, self.daily = retry_after, daily
-        self.code = "daily_limit" if daily else "rate_limited"
+        self.code = "daily_reserve" if reserved else "daily_limit" if daily else "rate_limited"
 
 
 class CrmDown(CrmError):
@@ -72,6 +75,7 @@ class Account:
     link_base: str
     time_zone: str
     currency: str
+    user_id: str = ""  # whose token it is, where the CRM says so
 
     def deal_link(self, external_id: str) -> str:
         return self.link_base + external_id
@@ -82,12 +86,31 @@ class Page:
     """One page of a stream. `cursor` is opaque text for the next one, None at the end.
 
     `count` is the number of CRM records read, `high_water` the latest time of change among them (UTC).
+    `gone`: after `fetch`, the ids asked for that the CRM does not know (any more).
     """
 
     batch: Batch
     cursor: str | None
     count: int
     high_water: datetime | None
+    gone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """That the CRM has an object, and since when as it is (UTC; None where the CRM does not tell)."""
+
+    external_id: str
+    updated_at: datetime | None
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """One page of versions. `cursor` is opaque text for the next one, None at the end."""
+
+    versions: Sequence[Version]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +126,29 @@ class Field:
     options: tuple[str, ...] = ()
 
 
+class Budget(Protocol):
+    """How often a CRM may be asked, as `crm_sync.budget` keeps it for all workers."""
+
+    def take(self, *, search: bool = False) -> float:
+        """Seconds to wait before asking again whether one request may go; 0: it may, and is counted."""
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """What an answer says of it."""
+
+    def hold(self, seconds: float) -> None:
+        """The CRM wants to be left alone for so long."""
+
+    def end_day(self) -> None:
+        """The CRM says that the day's budget is spent."""
+
+
 class Provider(ABC):
     """One account of one CRM, through one token. Every verb may raise a `CrmError`.
 
+    `oauth`: the token came by signing in, and goes where such tokens go.
     `role_field`, `title_field`: keys of `fields()`, where the CRM has no role or title of its own.
     `time_zone`, `currency`: those of the account (`identify()`), for dates and amounts that the CRM gives without.
+    `budget`: without one, only the CRM's own refusals are obeyed.
     """
 
     name: ClassVar[str]
@@ -117,6 +158,8 @@ class Provider(ABC):
     hourly: ClassVar[frozenset[str]] = frozenset()
     # Streams whose records say who holds a role, by the name that it has when they are read.
     role_streams: ClassVar[tuple[str, ...]] = ()
+    # Streams that can be compared with what is here, by `versions`, and the kind of their records.
+    compared: ClassVar[Mapping[str, Kept]] = {}
 
     @abstractmethod
     def __init__(
@@ -124,11 +167,13 @@ class Provider(ABC):
         token: str,
         base_url: str,
         *,
+        oauth: bool = False,
         role_field: str = "",
         title_field: str = "",
         time_zone: str = "UTC",
         currency: str = "",
         timeout: tuple[float, float] = (5, 30),
+        budget: Budget | None = None,
     ) -> None: ...
 
     @abstractmethod
@@ -143,8 +188,37 @@ class Provider(ABC):
         a pass may be missed by it: the next one starts at this one's beginning, less an overlap.
         """
 
+    @abstractmethod
+    def fetch(self, stream: str, ids: Sequence[str]) -> Page:
+        """The objects of a stream with these ids, as `read` gives them, in the fewest requests; `cursor` is None.
+
+        `ids` and `gone` are external ids as the records carry them. What the CRM keeps in its recycle bin comes as a
+        deleted record. ValueError for a stream that has no such ids (those read whole) and for what cannot be an id.
+        """
+
+    @abstractmethod
+    def versions(self, stream: str, cursor: str | None) -> VersionPage:
+        """One page of all that the CRM holds of a stream in `compared` and that `read` would give as a living record,
+        in the fewest and smallest requests; ids as the records carry them. ValueError for another stream."""
+
     def fields(self) -> list[Field]:
         return []
+
+    def keep_webhooks(self, url: str, user: str, password: str) -> bool:
+        """See to it that changes are posted to `url` with HTTP Basic; whether something was missing and is made now.
+
+        Only where each account registers its own; where the app does, nothing is ever missing.
+        """
+        return False
+
+    def drop_webhooks(self, url: str) -> None:  # noqa: B027 - where the app registers, there is nothing to do
+        """Take away what `keep_webhooks` made for `url`."""
+
+
+def chunks(ids: Sequence[str], size: int) -> Iterator[list[str]]:
+    """Each id once, in order, at most `size` at a time."""
+    found = list(dict.fromkeys(ids))
+    return (found[start : start + size] for start in range(0, len(found), size))
 
 
 # A step is one request's address and its fixed parameters; some streams need several steps, one after the other.

@@ -19,7 +19,15 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from crm_sync.providers.base import CrmDown, CrmError, MissingPermission, RateLimited, TokenRefused, UnexpectedAnswer
+from crm_sync.providers.base import (
+    Budget,
+    CrmDown,
+    CrmError,
+    MissingPermission,
+    RateLimited,
+    TokenRefused,
+    UnexpectedAnswer,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +49,7 @@ DAILY_LEFT = (
     "x-daily-requests-left",
     "x-hubspot-ratelimit-daily-remaining",
 )
+ALONE = 300  # seconds after the gateway has shut out a client that went on after a 429
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
@@ -75,13 +84,37 @@ class Answer:
         return value
 
 
+class NoBudget:
+    """For what is asked once, before there is a connection: only the CRM's own refusals are obeyed."""
+
+    def take(self, *, search: bool = False) -> float:
+        return 0
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        pass
+
+    def hold(self, seconds: float) -> None:
+        pass
+
+    def end_day(self) -> None:
+        pass
+
+
 class Api:
     """`base_url` is https, or http on this machine (the sandbox). `max_wait`: seconds one request may spend waiting."""
 
-    def __init__(self, base_url: str, auth: AuthBase, timeout: tuple[float, float], max_wait: float = 30) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        auth: AuthBase,
+        timeout: tuple[float, float],
+        max_wait: float = 30,
+        budget: Budget | None = None,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
         self.max_wait = max_wait
+        self.budget: Budget = budget or NoBudget()
         self._session = requests.Session()
         self._session.auth = auth
         self._session.headers.update({"Accept": "application/json", "User-Agent": "Vigie"})
@@ -98,9 +131,27 @@ class Api:
         """For reads that the CRM wants as POST; they are repeated like any other read."""
         return self._request("POST", path, json=body)
 
+    def delete(self, path: str) -> None:
+        """What is gone already is no failure."""
+        try:
+            self._request("DELETE", path)
+        except UnexpectedAnswer as error:
+            if error.status not in (404, 410):
+                raise
+
+    def post_form(self, path: str, form: Mapping[str, str]) -> Answer:
+        """One attempt, whatever its answer: for token endpoints, which say in the body of a refusal what is refused."""
+        try:
+            return self._send("POST", path, data=form)
+        except BROKEN as error:
+            raise CrmDown(f"POST {path}: {type(error).__name__}") from None
+        except requests.RequestException as error:
+            raise UnexpectedAnswer(f"POST {path}: {type(error).__name__}") from None
+
     def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         patience = self.max_wait
         for attempt in count(1):
+            patience = self._wait_for_turn(method, path, patience)
             problem: CrmError
             wait = 2 ** (attempt - 1) / 2
             try:
@@ -110,16 +161,21 @@ class Api:
             except requests.RequestException as error:
                 raise UnexpectedAnswer(f"{method} {path}: {type(error).__name__}") from None
             else:
+                self.budget.learn(answer.headers)
                 if answer.status in SLOW_DOWN:
                     told = _retry_after(answer.headers)
                     problem = RateLimited(
                         f"{method} {path}: {answer.status}", retry_after=told, daily=_is_daily(answer)
                     )
                     wait = max(told or 0, 2 * wait)
+                    if problem.daily:
+                        self.budget.end_day()
+                    else:
+                        self.budget.hold(wait)
                 elif answer.status in DOWN:
                     problem = CrmDown(f"{method} {path}: {answer.status}")
                 else:
-                    return _read(answer, f"{method} {path}", path)
+                    return self._read(answer, f"{method} {path}", path)
             wait *= random.uniform(1, 1.25)
             if wait > patience or getattr(problem, "daily", False):
                 raise problem from None
@@ -129,6 +185,22 @@ class Api:
             time.sleep(wait)
             patience -= wait
         raise AssertionError("unreachable")
+
+    def _wait_for_turn(self, method: str, path: str, patience: float) -> float:
+        """What is left of `patience` when the request may go. HubSpot's search has a limit of its own."""
+        while wait := self.budget.take(search=path.endswith("/search")):
+            if wait > patience:
+                raise RateLimited(f"{method} {path}: it is not our turn", retry_after=wait)
+            time.sleep(wait)
+            patience -= wait
+        return patience
+
+    def _read(self, answer: Answer, request: str, path: str) -> dict[str, Any]:
+        try:
+            return _read(answer, request, path)
+        except RateLimited as shut_out:
+            self.budget.hold(shut_out.retry_after or ALONE)
+            raise
 
     def _send(self, method: str, path: str, **content: Any) -> Answer:
         with self._session.request(
@@ -176,12 +248,17 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; an HTTP date, which neither CRM sends, counts as untold."""
-    for name in ("retry-after", "x-ratelimit-reset"):
-        if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", headers.get(name, "")):
+def number_in(headers: Mapping[str, str], *names: str) -> float | None:
+    """The number in the first of these headers that holds one."""
+    for name in names:
+        if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", headers.get(name, "")):
             return float(headers[name])
     return None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds; an HTTP date, which neither CRM sends, counts as untold."""
+    return number_in(headers, "retry-after", "x-ratelimit-reset")
 
 
 def _is_daily(answer: Answer) -> bool:

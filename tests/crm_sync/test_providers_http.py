@@ -66,7 +66,7 @@ class Sandbox:
 
 @pytest.fixture(scope="module")
 def sandbox():
-    command = [sys.executable, "-m", "crm_sandbox", "--port", "0", "--deals", "150"]
+    command = [sys.executable, "-m", "crm_sandbox", "--port", "0", "--deals", "150", "--burst", "100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Sandbox(process.stdout.readline().split()[-1])

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 import requests
+from django.conf import settings
 from django.test import override_settings
 
 from accounts.models import Organisation
@@ -59,6 +61,8 @@ def living(raw: dict[str, Any], table: str) -> set[str]:
 
 
 def retry_now(run: SyncRun) -> None:
+    """As if the time had passed that the CRM wants to be left alone."""
+    redis.Redis.from_url(settings.REDIS_URL).delete(f"vigie:budget:{run.organisation_id}:{run.connection_id}")
     with tenant(run.organisation_id):
         SyncRun.objects.filter(pk=run.pk).update(retry_at=None)
 

@@ -2,26 +2,41 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
-from crm_sync.providers.base import Account, MissingPermission, Page, Provider, Step, UnexpectedAnswer, pack, unpack
+from crm_sync.providers.base import (
+    Account,
+    Budget,
+    MissingPermission,
+    Page,
+    Provider,
+    Step,
+    UnexpectedAnswer,
+    Version,
+    VersionPage,
+    chunks,
+    pack,
+    unpack,
+)
 from crm_sync.providers.http import Api, TokenHeader
 from crm_sync.providers.hubspot import mapping
 from crm_sync.providers.hubspot.mapping import Association
 from crm_sync.providers.values import currency, identifier, instant, items, text, zone
-from deals.records import Batch, DealRecord, RoleRecord, Status
+from deals.records import Batch, DealRecord, Kept, PipelineRecord, RoleRecord, StageRecord, Status
 
 Json = Mapping[str, Any]
 
 VERSION = "2026-09"
+FETCHED = 100  # inputs of one batch/read
 ACTIVITIES = ("calls", "emails", "meetings", "communications")
 # What tells that a record changed; the same for all kinds but one.
 MODIFIED = {"contacts": "lastmodifieddate"}
 COMMON = ("hs_timestamp", "hubspot_owner_id", "hs_createdate", "hs_lastmodifieddate")
 PROPERTIES = {
-    "companies": ("name", "domain", "hs_lastmodifieddate"),
+    "companies": ("name", "domain", "hs_lastmodifieddate", "hs_merged_object_ids"),
     "contacts": (
         "email",
         "hs_additional_emails",
@@ -31,6 +46,7 @@ PROPERTIES = {
         "hs_buying_role",
         "associatedcompanyid",
         "lastmodifieddate",
+        "hs_merged_object_ids",
     ),
     "deals": (
         "dealname",
@@ -45,6 +61,7 @@ PROPERTIES = {
         "hs_is_closed_won",
         "hs_lastmodifieddate",
         "hs_v2_date_entered_current_stage",
+        "hs_merged_object_ids",
     ),
     "calls": (*COMMON, "hs_call_title", "hs_call_status", "hs_call_disposition", "hs_call_duration"),
     "emails": (
@@ -81,23 +98,33 @@ class HubSpot(Provider):
         "contacts",
         "deals",
         *ACTIVITIES,
-        "archived",  # nothing in a first sync; in a pull, the deals and activities deleted since
+        "archived",  # nothing in a first sync; in a pull, what was deleted since
     )
     hourly = frozenset({"owners", "pipelines", "roles", "archived"})
     role_streams = ("contacts", "deals")
+    compared: ClassVar[Mapping[str, Kept]] = {
+        "pipelines": "pipelines",
+        "stages": "stages",
+        "companies": "companies",
+        "contacts": "contacts",
+        "deals": "deals",
+        **dict.fromkeys(ACTIVITIES, "activities"),
+    }
 
     def __init__(
         self,
         token: str,
         base_url: str,
         *,
+        oauth: bool = False,
         role_field: str = "",
         title_field: str = "",
         time_zone: str = "UTC",
         currency: str = "",
         timeout: tuple[float, float] = (5, 30),
+        budget: Budget | None = None,
     ) -> None:
-        self.api = Api(base_url, TokenHeader("Authorization", "Bearer ", token), timeout)
+        self.api = Api(base_url, TokenHeader("Authorization", "Bearer ", token), timeout, budget=budget)
         self._zone, self._currency = zone(time_zone), currency
 
     def identify(self) -> Account:
@@ -167,11 +194,72 @@ class HubSpot(Provider):
             raise UnexpectedAnswer(f"{path}: a page that leads nowhere", status=200)
         return records, reached
 
+    def fetch(self, stream: str, ids: Sequence[str]) -> Page:
+        if stream not in PROPERTIES:
+            raise ValueError(f"HubSpot has no ids of {stream}.")
+        prefix = f"{stream}/" if stream in ACTIVITIES else ""
+        if bad := [id for id in ids if not re.fullmatch(rf"{prefix}[0-9]{{1,19}}", id)]:
+            raise ValueError(f"{bad[0][:40]!r} is no id of {stream}.")
+        living: list[Json] = []
+        binned: list[Json] = []
+        gone: list[str] = []
+        for missing in chunks([id.removeprefix(prefix) for id in ids], FETCHED):
+            for records, archived in ((living, "false"), (binned, "true")):
+                if missing:
+                    found = self._by_id(stream, missing, archived)
+                    records += found
+                    known = {text(record["id"]) for record in found}
+                    missing = [id for id in missing if id not in known]
+            gone += [prefix + id for id in missing]
+        batch, deleted = self._batch(stream, living), self._deleted(stream, binned)
+        batch = replace(
+            batch,
+            companies=[*batch.companies, *deleted.companies],
+            contacts=[*batch.contacts, *deleted.contacts],
+            deals=[*batch.deals, *deleted.deals],
+            activities=[*batch.activities, *deleted.activities],
+        )
+        return _page(batch, None, [*living, *binned], tuple(gone))
+
+    def versions(self, stream: str, cursor: str | None) -> VersionPage:
+        if stream not in self.compared:
+            raise ValueError(f"HubSpot has no versions of {stream}.")
+        if stream in ("pipelines", "stages"):
+            lines, _ = self._list(f"/crm/pipelines/{VERSION}/deals", {})
+            batch = self._batch("pipelines", lines)
+            frame: Sequence[PipelineRecord | StageRecord] = getattr(batch, stream)
+            return VersionPage([Version(one.external_id, None) for one in frame if not one.deleted], None)
+        # The list and not the search, whose index lags behind and which ends at 10,000.
+        params = {"limit": 100, "properties": MODIFIED.get(stream, "hs_lastmodifieddate")}
+        records, following = self._list(_objects(stream), params, cursor or "")
+        prefix = f"{stream}/" if stream in ACTIVITIES else ""
+        return VersionPage([Version(prefix + text(one["id"]), mapping.updated(one)) for one in records], following)
+
+    def _by_id(self, stream: str, ids: list[str], archived: str) -> list[Json]:
+        path = f"{_objects(stream)}/batch/read"
+        body = {"inputs": [{"id": id} for id in ids], "properties": PROPERTIES[stream]}
+        answer = self.api.post(f"{path}?archived={archived}", body)
+        # 207: what it does not know is left out and told as an error; any other error would pass for "not known".
+        if any(error.get("category") != "OBJECT_NOT_FOUND" for error in items(answer.get("errors"))):
+            raise UnexpectedAnswer(f"{path}: not all could be read", status=207)
+        return _results(answer, path)[0]
+
+    def _deleted(self, stream: str, records: list[Json]) -> Batch:
+        """Records of the recycle bin: whom they were associated with is not asked any more."""
+        match stream:
+            case "companies":
+                return Batch(companies=[mapping.company(record) for record in records])
+            case "contacts":
+                return Batch(contacts=[mapping.contact(record, self._buying_roles) for record in records])
+            case "deals":
+                return Batch(deals=[self._deal(record, None, ()) for record in records])
+        return Batch(activities=[mapping.activity(stream, record) for record in records])
+
     def _archived(self, cursor: str | None, since: datetime | None) -> Page:
         """HubSpot lists all that its recycle bin holds; what was put there earlier is left out."""
         if since is None:
             return Page(Batch(), None, 0, None)
-        streams = ("deals", *ACTIVITIES)
+        streams = ("companies", "contacts", "deals", *ACTIVITIES)
         step, position = unpack(cursor)
         stream = streams[step]
         params = {"limit": 100, "archived": "true", "properties": ",".join(PROPERTIES[stream])}
@@ -180,11 +268,7 @@ class HubSpot(Provider):
         except MissingPermission:  # told by the stream itself
             records, following = [], None
         records = [record for record in records if (instant(record.get("archivedAt")) or since) >= since]
-        if stream == "deals":
-            batch = Batch(deals=[self._deal(record, None, ()) for record in records])
-        else:
-            batch = Batch(activities=[mapping.activity(stream, record) for record in records])
-        return _page(batch, pack(step, following, len(streams)), records)
+        return _page(self._deleted(stream, records), pack(step, following, len(streams)), records)
 
     def _batch(self, stream: str, records: list[Json]) -> Batch:
         match stream:
@@ -194,15 +278,18 @@ class HubSpot(Provider):
                 found = [mapping.pipeline(record) for record in records]
                 return Batch(pipelines=[line for line, _ in found], stages=[one for _, own in found for one in own])
             case "companies":
-                return Batch(companies=[mapping.company(record) for record in records])
+                known = [mapping.company(record) for record in records]
+                return Batch(companies=known, merges=mapping.merges(stream, records))
             case "contacts":
-                return Batch(contacts=[mapping.contact(record, self._buying_roles) for record in records])
+                people = [mapping.contact(record, self._buying_roles) for record in records]
+                return Batch(contacts=people, merges=mapping.merges(stream, records))
             case "deals":
                 contacts = self._associations("deals", "contacts", records)
                 companies = self._associations("deals", "companies", records)
                 keys = [text(record["id"]) for record in records]
                 pairs = [(contacts.get(key, []), companies.get(key, [])) for key in keys]
-                return Batch(deals=[self._deal(record, *pair) for record, pair in zip(records, pairs, strict=True)])
+                read = [self._deal(record, *pair) for record, pair in zip(records, pairs, strict=True)]
+                return Batch(deals=read, merges=mapping.merges(stream, records))
             case _:
                 deals = self._associations(stream, "deals", records)
                 others = self._associations(stream, "contacts", records)
@@ -296,5 +383,5 @@ def _after(answer: Json) -> str | None:
     return identifier(following.get("after")) if isinstance(following, Mapping) else None
 
 
-def _page(batch: Batch, cursor: str | None, records: list[Json]) -> Page:
-    return Page(batch, cursor, len(records), max(map(mapping.updated, records), default=None))
+def _page(batch: Batch, cursor: str | None, records: list[Json], gone: tuple[str, ...] = ()) -> Page:
+    return Page(batch, cursor, len(records), max(map(mapping.updated, records), default=None), gone)

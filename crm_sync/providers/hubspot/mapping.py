@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from crm_sync.providers.values import (
     EPOCH,
@@ -30,6 +30,7 @@ from deals.records import (
     DealContactRecord,
     DealRecord,
     Kind,
+    MergeRecord,
     Part,
     ParticipantRecord,
     PipelineRecord,
@@ -331,6 +332,12 @@ def updated(data: Json) -> datetime:
         or instant(data.get("createdAt"))
         or EPOCH
     )
+
+
+def merges(kind: Literal["companies", "contacts", "deals"], records: Sequence[Json]) -> list[MergeRecord]:
+    """The records say what they were merged from; the survivor may be a new one."""
+    found = [(text(one["id"]), split(_properties(one).get("hs_merged_object_ids"))) for one in records]
+    return [MergeRecord(kind, survivor, unique(losers)) for survivor, losers in found if losers]
 
 
 def _code(value: Any) -> str:

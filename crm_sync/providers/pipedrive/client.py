@@ -5,16 +5,28 @@ organisation's admin makes them (`deals.teams`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
-from crm_sync.providers.base import Account, Field, Page, Provider, Step, UnexpectedAnswer, pack, unpack
+from crm_sync.providers.base import (
+    Account,
+    Budget,
+    Field,
+    Page,
+    Provider,
+    Step,
+    UnexpectedAnswer,
+    VersionPage,
+    chunks,
+    pack,
+    unpack,
+)
 from crm_sync.providers.http import Api, TokenHeader
 from crm_sync.providers.pipedrive import mapping
 from crm_sync.providers.values import currency, identifier, instant, items, text, zone
-from deals.records import Batch, RoleRecord
+from deals.records import Batch, Kept, RoleRecord
 
 Json = Mapping[str, Any]
 
@@ -24,6 +36,8 @@ DEAL_FIELDS = {"include_fields": "last_incoming_mail_time,last_outgoing_mail_tim
 DEAL_PEOPLE = "deal_people"
 LABELS = "label_ids"
 CHOICES, TEXTS = ("enum", "set"), ("varchar", "text")
+HOOKED = ("deal", "person", "organization", "activity")  # objects whose changes are posted to us
+FETCHED = 100  # ids in one request (v2 reference, parameter `ids`)
 
 
 class Pipedrive(Provider):
@@ -42,19 +56,30 @@ class Pipedrive(Provider):
     )
     hourly = frozenset({"users", "pipelines", "stages", "roles"})
     role_streams = ("persons", "deals", "archived_deals")
+    compared: ClassVar[Mapping[str, Kept]] = {
+        "pipelines": "pipelines",
+        "stages": "stages",
+        "organizations": "companies",
+        "persons": "contacts",
+        "deals": "deals",  # the archived ones too
+        "activities": "activities",
+    }
 
     def __init__(
         self,
         token: str,
         base_url: str,
         *,
+        oauth: bool = False,
         role_field: str = "",
         title_field: str = "",
         time_zone: str = "UTC",
         currency: str = "",
         timeout: tuple[float, float] = (5, 30),
+        budget: Budget | None = None,
     ) -> None:
-        self.api = Api(base_url, TokenHeader("x-api-token", "", token), timeout)
+        header, prefix = ("Authorization", "Bearer ") if oauth else ("x-api-token", "")
+        self.api = Api(base_url, TokenHeader(header, prefix, token), timeout, budget=budget)
         self._role_field, self._title_field = role_field, title_field
 
     def identify(self) -> Account:
@@ -69,6 +94,7 @@ class Pipedrive(Provider):
             link_base=f"https://{domain}.pipedrive.com/deal/",
             time_zone=zone(text(me.get("timezone_name"))).key,
             currency=currency(me.get("default_currency")),
+            user_id=identifier(me.get("id")) or "",
         )
 
     def fields(self) -> list[Field]:
@@ -97,9 +123,66 @@ class Pipedrive(Provider):
         step, position = unpack(cursor)
         path, params = steps[step]
         records, following = self._list(path, params, position)
+        return self._page(stream, records, pack(step, following, len(steps)))
+
+    def fetch(self, stream: str, ids: Sequence[str]) -> Page:
+        if stream not in ("organizations", "persons", "deals", "archived_deals", "activities"):
+            raise ValueError(f"Pipedrive has no ids of {stream}.")
+        if bad := [id for id in ids if not re.fullmatch(r"[0-9]{1,19}", id)]:
+            raise ValueError(f"{bad[0][:40]!r} is no id of Pipedrive.")
+        # A list leaves out what it does not hold, without a word. Deals have three: living, deleted, archived.
+        steps = self._steps(stream.removeprefix("archived_"), None)
+        if stream.endswith("deals"):
+            steps += [("/api/v2/deals", {"limit": LIMIT, "status": "deleted"}), *self._steps("archived_deals", None)]
+        records: list[Json] = []
+        gone: list[str] = []
+        for missing in chunks(ids, FETCHED):
+            for path, params in steps:
+                if missing:
+                    found, _ = self._list(path, {**params, "ids": ",".join(missing)})
+                    records += found
+                    known = {identifier(record.get("id")) for record in found}
+                    missing = [id for id in missing if id not in known]
+            gone += missing
+        return self._page(stream, records, None, tuple(gone))
+
+    def versions(self, stream: str, cursor: str | None) -> VersionPage:
+        if stream not in self.compared:
+            raise ValueError(f"Pipedrive has no versions of {stream}.")
+        paths = ["/api/v2/deals", "/api/v2/deals/archived"] if stream == "deals" else [f"/api/v2/{stream}"]
+        step, position = unpack(cursor)
+        records, following = self._list(paths[step], {"limit": LIMIT}, position)
+        found = [mapping.version(record) for record in records if stream != "activities" or mapping.activity(record)]
+        return VersionPage(found, pack(step, following, len(paths)))
+
+    def _page(self, stream: str, records: list[Json], cursor: str | None, gone: tuple[str, ...] = ()) -> Page:
         times = filter(None, (instant(record.get("update_time")) for record in records))
-        batch = self._batch(stream, records)
-        return Page(batch, pack(step, following, len(steps)), len(records), max(times, default=None))
+        return Page(self._batch(stream, records), cursor, len(records), max(times, default=None), gone)
+
+    def keep_webhooks(self, url: str, user: str, password: str) -> bool:
+        """One for each object and all its changes. Pipedrive deletes those that failed for three days."""
+        working = set()
+        for hook in self._hooks(url):
+            kind = text(hook.get("event_object"))
+            if hook.get("is_active") in (1, True) and hook.get("event_action") == "*" and kind not in working:
+                working.add(kind)
+            else:
+                self.api.delete(f"/api/v1/webhooks/{identifier(hook.get('id'))}")
+        missing = [kind for kind in HOOKED if kind not in working]
+        for kind in missing:
+            body = {"subscription_url": url, "event_action": "*", "event_object": kind, "version": "2.0"}
+            login = {"http_auth_user": user, "http_auth_password": password}
+            self.api.post("/api/v1/webhooks", body | login | {"name": f"Vigie: {kind}"})
+        return bool(missing)
+
+    def drop_webhooks(self, url: str) -> None:
+        for hook in self._hooks(url):
+            self.api.delete(f"/api/v1/webhooks/{identifier(hook.get('id'))}")
+
+    def _hooks(self, url: str) -> list[Json]:
+        """Ours: those that post to `url`."""
+        found = items(self.api.get("/api/v1/webhooks").get("data"))
+        return [hook for hook in found if hook.get("subscription_url") == url and identifier(hook.get("id"))]
 
     def _roles(self, whole: bool) -> Page:
         """Those that the account offers. A text offers none: they are found on the people, and when these are read

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
+from crm_sync.providers.base import Version
 from crm_sync.providers.values import (
     EPOCH,
     address,
@@ -215,6 +216,10 @@ def _words(value: Any) -> tuple[str, ...]:
     """The roles that a text names; what is longer than any name of a role is none."""
     parts = (part.strip() for part in re.split(r"[;,\n]", text(value)))
     return unique(part for part in parts if len(part) <= MAX_ROLE)
+
+
+def version(data: Json) -> Version:
+    return Version(text(data["id"]), _updated(data), data.get("is_archived") is True)
 
 
 def _updated(data: Json) -> datetime:
