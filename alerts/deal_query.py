@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_date
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
+from accounts.params import whole
 from alerts.reader import Reader
 from alerts.rules import COUNT_SHIFT, RULES
 from alerts.snoozing import snoozed_deals
@@ -295,7 +296,7 @@ class DealQuery:
 
 
 def is_number(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) < 19
+    return whole(value) is not None
 
 
 def _is_id(value: str) -> bool:

@@ -13,6 +13,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.params import whole
 from accounts.views import MemberRequest, member_required
 from alerts import feedback, snoozing
 from alerts import settings as alert_settings
@@ -117,8 +118,8 @@ def deal_feedback(request: MemberRequest, pk: int) -> HttpResponse:
     """Say whether an alert was right: fields `alert`, `useful` ("1", "0", or "" to take it back), `comment`."""
     organisation, clock, data = request.org, Clock.of(request.org), request.POST
     deal = get_object_or_404(organisation.deals, pk=pk)
-    number, useful = data.get("alert", ""), {"1": True, "0": False, "": None}
-    if not (number.isascii() and number.isdigit() and len(number) < 19) or data.get("useful", "") not in useful:
+    number, useful = whole(data.get("alert", "")), {"1": True, "0": False, "": None}
+    if number is None or data.get("useful", "") not in useful:
         raise Http404
     alert = get_object_or_404(Alert.objects.filter(organisation=organisation, deal=deal), pk=number)
     feedback.give(alert, request.user, useful[data.get("useful", "")], data.get("comment", ""), clock)

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_htmx.http import trigger_client_event
 
 from accounts.models import Organisation
+from accounts.params import whole
 from accounts.views import MemberRequest, admin_required_to_post, member_required
 from alerts import settings as alert_settings
 from alerts.deal_preview import outcomes, search
@@ -76,8 +77,8 @@ def save(request: MemberRequest, draft: Draft, based_on: int) -> HttpResponse:
 
 def based_on(request: MemberRequest) -> int:
     """The version that the draft was made from; -1, which is never the newest, when it is not told."""
-    text = request.POST.get("version", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    version = whole(request.POST.get("version", ""))
+    return -1 if version is None else version
 
 
 def _page(
@@ -141,8 +142,8 @@ def effect_of(organisation: Organisation, draft: Draft, clock: Clock, show: str)
 def _one_deal(request: MemberRequest, draft: Draft | None, asked: QueryDict) -> dict[str, Any]:
     """The deal that was picked with its outcomes now and under `draft`, or those that the search finds."""
     organisation, text = request.org, asked.get("find", "")[:200]
-    picked = asked.get("pick", asked.get("deal", ""))
-    if picked.isascii() and picked.isdigit() and len(picked) < 19:
+    picked = whole(asked.get("pick", asked.get("deal", "")))
+    if picked is not None:
         deal = organisation.deals.filter(pk=picked).for_list().first()
         judged = outcomes(organisation, deal, draft, Clock.of(organisation)) if deal and draft else []
         return {"find": text, "picked": True, "deal": deal, "outcomes": judged, "unclear": draft is None}
@@ -156,7 +157,7 @@ def _one_deal(request: MemberRequest, draft: Draft | None, asked: QueryDict) -> 
 def _run(organisation: Organisation, pk: str) -> Run | None:
     """The run that this save started, else one that is under way."""
     runs = organisation.runs.filter(cause=Run.Cause.SETTINGS).order_by("-pk")
-    if pk.isascii() and pk.isdigit() and len(pk) < 19 and (run := runs.filter(pk=pk).first()):
+    if (number := whole(pk)) is not None and (run := runs.filter(pk=number).first()):
         found: Run = run
         return found
     unfinished: Run | None = runs.filter(finished_at=None).first()

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Organisation
+from accounts.params import whole
 from alerts import formats, wording
 from alerts.facets import Tab
 from deals import titles
@@ -33,14 +34,15 @@ class TitleQuery:
     def parse(cls, data: QueryDict) -> "TitleQuery":
         refused = []
         level, page = data.get("level", ""), data.get("page") or "1"
+        number = whole(page, 10**9)
         if level and level not in titles.GROUPS:
             refused.append(_("There is no level “%(value)s”. All titles are shown.") % {"value": level[:80]})
             level = ""
-        if not (page.isascii() and page.isdigit() and 0 < len(page) < 10 and int(page)):
+        if not number:
             refused.append(_("There is no page “%(value)s”. This is the first one.") % {"value": page[:80]})
-            page = "1"
+            number = 1
         words = " ".join(data.get("q", "").replace("\x00", "").split())[:200]
-        return cls(level, words, int(page), tuple(refused))
+        return cls(level, words, number, tuple(refused))
 
     def url(self, **changes: str | int) -> str:
         """The address of this question with some parts changed; of any other than the page, its first page."""

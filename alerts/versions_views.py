@@ -10,6 +10,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Organisation
+from accounts.params import whole
 from accounts.views import MemberRequest, admin_required_to_post, member_required
 from alerts import exchange
 from alerts import settings as alert_settings
@@ -29,7 +30,7 @@ def versions_page(request: MemberRequest) -> HttpResponse:
     organisation = request.org
     count = organisation.configurations.count() + 1
     pages = -(-count // PAGE_SIZE)
-    page = min(_whole(request.GET, "page") or 1, pages)
+    page = min(whole(request.GET.get("page", "")) or 1, pages)
     rows = history(organisation, slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE))
     context = {
         "section": "settings",
@@ -47,16 +48,11 @@ def _compared(organisation: Organisation, asked: QueryDict) -> dict[str, Any] | 
     """`?from=3&to=7`: the differences of any two versions."""
     if "from" not in asked and "to" not in asked:
         return None
-    old, new = _whole(asked, "from"), _whole(asked, "to")
+    old, new = whole(asked.get("from", "")), whole(asked.get("to", ""))
     drafts = [None if n is None else draft_at(organisation, n) for n in (old, new)]
     if drafts[0] is None or drafts[1] is None:
         return {"missing": True}
     return {"old": old, "new": new, "changes": differences(drafts[0], drafts[1], Vocabulary.of(organisation))}
-
-
-def _whole(asked: QueryDict, name: str) -> int | None:
-    text = asked.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

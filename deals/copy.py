@@ -33,12 +33,8 @@ def load(cursor: CursorWrapper, name: str, columns: dict[str, str], rows: Iterab
     It lives as long as the session and is empty again after the transaction.
     """
     definition = ", ".join(f"{column} {kind}" for column, kind in columns.items())
-    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({definition}) ON COMMIT DELETE ROWS")
-    cursor.execute(f"DELETE FROM {name}")
-    text = io.StringIO()
-    for row in rows:
-        text.write("\t".join(map(_text, row)))
-        text.write("\n")
-    text.seek(0)
-    cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", text)
-    cursor.execute(f"ANALYZE {name}")
+    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({definition}) ON COMMIT DELETE ROWS; DELETE FROM {name}")
+    lines = ["\t".join(map(_text, row)) + "\n" for row in rows]
+    if lines:  # most of a page's tables are empty, and what joins an empty one needs no statistics
+        cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO("".join(lines)))
+        cursor.execute(f"ANALYZE {name}")

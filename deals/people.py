@@ -316,9 +316,12 @@ def forget(cursor: CursorWrapper, source: Source, persons: Collection[int]) -> N
 
 # A colleague: a user of the CRM, a member of the organisation, or an address in one of its own domains. Somebody is one
 # by any address of the same person, whichever contact was recorded.
+#
+# Here and below what differs is found first and then looked up by key: for an organisation that the statistics do not
+# know yet, joining the rows with themselves is planned as if there were one, and takes quadratic time.
 COLLEAGUES = """
-    UPDATE deals_participant p SET colleague = x.colleague FROM (
-        SELECT p.id, p.colleague_ref <> '' OR COALESCE(bool_or(mine.address IS NOT NULL
+    WITH said AS (
+        SELECT p.id, p.colleague AS before, p.colleague_ref <> '' OR COALESCE(bool_or(mine.address IS NOT NULL
                OR o.own_domains ? split_part(a.address, '@', 2)), false) AS colleague
         FROM concerned_activity t
         JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
@@ -338,7 +341,9 @@ COLLEAGUES = """
                   WHERE m.organisation_id = %(org)s
         ) mine ON mine.address = a.address
         GROUP BY p.id
-    ) x WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.colleague <> x.colleague
+    ), changed AS MATERIALIZED (SELECT id, colleague FROM said WHERE colleague <> before)
+    UPDATE deals_participant p SET colleague = x.colleague FROM changed x
+    WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.id = ANY(ARRAY(SELECT id FROM changed))
 """
 # An external address that nobody knows is a person too.
 STRANGERS = """
@@ -359,8 +364,9 @@ STRANGERS = """
     SELECT %(org)s, %(source)s, n.id, n.address FROM numbered n JOIN written w ON w.id = n.id
 """
 PARTIES = """
-    UPDATE deals_participant p SET person_id = x.person_id, engaged = x.engaged FROM (
-        SELECT p.id, w.person_id, w.person_id IS NOT NULL AND NOT p.declined AND CASE a.kind
+    WITH said AS (
+        SELECT p.id, p.person_id AS person_before, p.engaged AS engaged_before,
+               w.person_id, w.person_id IS NOT NULL AND NOT p.declined AND CASE a.kind
                    WHEN 'meeting' THEN p.part = 'attendee' OR p.part = 'organiser' AND EXISTS (
                        SELECT FROM deals_participant q
                        WHERE q.organisation_id = %(org)s AND q.activity_id = a.id AND q.id <> p.id)
@@ -375,22 +381,28 @@ PARTIES = """
              AND pa.address = p.address AND p.address <> ''
         CROSS JOIN LATERAL (SELECT CASE WHEN NOT p.colleague THEN COALESCE(c.person_id, pa.person_id) END
                             AS person_id) w
-    ) x WHERE p.organisation_id = %(org)s AND p.id = x.id
-          AND (p.person_id, p.engaged) IS DISTINCT FROM (x.person_id, x.engaged)
+    ), changed AS MATERIALIZED (
+        SELECT id, person_id, engaged FROM said
+        WHERE (person_id, engaged) IS DISTINCT FROM (person_before, engaged_before)
+    )
+    UPDATE deals_participant p SET person_id = x.person_id, engaged = x.engaged FROM changed x
+    WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.id = ANY(ARRAY(SELECT id FROM changed))
 """
 # A meeting that records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
 MEANING = """
-    UPDATE deals_activity a SET internal = x.internal, nobody_coming = x.nobody_coming FROM (
+    WITH changed AS MATERIALIZED (
         SELECT id, everybody AND NOT alone AS internal, nobody AND NOT alone AS nobody_coming FROM (
-            SELECT t.id, COALESCE(bool_and(p.colleague), false) AS everybody,
+            SELECT t.id, a.internal, a.nobody_coming, COALESCE(bool_and(p.colleague), false) AS everybody,
                    COALESCE(bool_and(p.colleague OR p.declined), false) AS nobody,
                    COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser' AND a.kind = 'meeting'
                        OR p.part = 'from' AND p.colleague AND a.kind IN ('email', 'message')), false) AS alone
             FROM concerned_activity t
             JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
             LEFT JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
-            GROUP BY t.id
+            GROUP BY t.id, a.internal, a.nobody_coming
         ) said
-    ) x WHERE a.organisation_id = %(org)s AND a.id = x.id
-          AND (a.internal, a.nobody_coming) IS DISTINCT FROM (x.internal, x.nobody_coming)
+        WHERE (internal, nobody_coming) IS DISTINCT FROM (everybody AND NOT alone, nobody AND NOT alone)
+    )
+    UPDATE deals_activity a SET internal = x.internal, nobody_coming = x.nobody_coming FROM changed x
+    WHERE a.organisation_id = %(org)s AND a.id = x.id AND a.id = ANY(ARRAY(SELECT id FROM changed))
 """

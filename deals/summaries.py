@@ -12,7 +12,8 @@ from django.db import connection
 from deals.clock import Clock
 from deals.models import Deal
 
-# Interaction, engaged, streak: PRODUCT §1 and §2. Of the whole history, or of what is in {since}.
+# Interaction, engaged, streak: PRODUCT §1 and §2. Of the whole history, or of what is in {since}. Materialized, as for
+# an organisation that the statistics do not know yet each part would be computed anew for every deal.
 _FACTS = """
 WITH d AS MATERIALIZED (
     SELECT d.* FROM deals_deal d WHERE d.organisation_id = %(org)s AND d.id = ANY(%(deals)s)
@@ -33,25 +34,25 @@ WITH d AS MATERIALIZED (
            (array_agg(e.id ORDER BY e.occurred_at DESC, e.id DESC))[1] AS last_activity_id,
            count(DISTINCT e.occurred_at)::int AS interactions
     FROM engagement e GROUP BY e.deal_id, e.person_id
-), last AS (
+), last AS MATERIALIZED (
     SELECT DISTINCT ON (deal_id) deal_id, id, occurred_at, occurred_on FROM i
     ORDER BY deal_id, occurred_at DESC, id DESC
 ), moments AS (
     -- Interactions at the same time count as one.
     SELECT deal_id, occurred_at, min(occurred_on) AS occurred_on, min(person_id) AS one, max(person_id) AS other
     FROM engagement GROUP BY deal_id, occurred_at
-), newest AS (
+), newest AS MATERIALIZED (
     SELECT DISTINCT ON (deal_id) deal_id, one AS person_id FROM moments WHERE one = other
     ORDER BY deal_id, occurred_at DESC
-), broken AS (
+), broken AS MATERIALIZED (
     SELECT m.deal_id, max(m.occurred_at) AS at FROM moments m LEFT JOIN newest n ON n.deal_id = m.deal_id
     WHERE m.one <> m.other OR m.one IS DISTINCT FROM n.person_id GROUP BY m.deal_id
-), streak AS (
+), streak AS MATERIALIZED (
     SELECT m.deal_id, n.person_id, count(*)::int AS length,
            (array_agg(m.occurred_on ORDER BY m.occurred_at))[1:10] AS dates
     FROM moments m JOIN newest n ON n.deal_id = m.deal_id LEFT JOIN broken b ON b.deal_id = m.deal_id
     WHERE b.at IS NULL OR m.occurred_at > b.at GROUP BY m.deal_id, n.person_id
-), ahead AS (
+), ahead AS MATERIALIZED (
     SELECT deal_id, min(occurred_at) AS at FROM a
     WHERE state = 'held' AND NOT internal AND occurred_at > %(now)s GROUP BY deal_id
 """
@@ -67,10 +68,10 @@ _HISTORY = """
         last_on = excluded.last_on, last_activity_id = excluded.last_activity_id, interactions = excluded.interactions
     WHERE (t.first_on, t.last_on, t.last_activity_id, t.interactions) IS DISTINCT FROM
           (excluded.first_on, excluded.last_on, excluded.last_activity_id, excluded.interactions)
-), engaged AS (
+), engaged AS MATERIALIZED (
     SELECT p.deal_id, count(*)::int AS engaged_count, count(x.level)::int AS titled_count, max(x.level) AS top_level
     FROM people p JOIN deals_person x ON x.organisation_id = %(org)s AND x.id = p.person_id GROUP BY p.deal_id
-), planned AS (
+), planned AS MATERIALIZED (
     -- A meeting counts on the day on which it ends, one held on the day it took place; a call on its day, no attempt.
     SELECT DISTINCT ON (deal_id) deal_id, id, (u.until AT TIME ZONE %(zone)s)::date AS until_on
     FROM a CROSS JOIN LATERAL (
@@ -110,7 +111,7 @@ _ROLL = """
     SELECT %(org)s, deal_id, person_id, first_on, last_on, last_activity_id, interactions FROM people
     ON CONFLICT (organisation_id, deal_id, person_id) DO UPDATE SET last_on = excluded.last_on,
         last_activity_id = excluded.last_activity_id, interactions = t.interactions + excluded.interactions
-), engaged AS (
+), engaged AS MATERIALIZED (
     SELECT p.deal_id, count(*)::int AS engaged_count, count(x.level)::int AS titled_count, max(x.level) AS top_level
     FROM (
         SELECT deal_id, person_id FROM people UNION

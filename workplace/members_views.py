@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.forms import InviteForm, JoinForm
 from accounts.models import Membership, Organisation, User
+from accounts.params import whole
 from accounts.tenancy import tenant
 from accounts.views import MemberRequest, admin_required_to_post
 from alerts import queue
@@ -218,7 +219,7 @@ def owners_page(request: MemberRequest) -> HttpResponse:
         "more": len(found),
         "shown": OWNERS_SHOWN,
         "unknown": sum(not owner.member and not owner.corrected for owner in found),
-        "change": _id(request.GET.get("change", "")) if request.membership.is_admin else None,
+        "change": whole(request.GET.get("change", "")) if request.membership.is_admin else None,
         "people": [m.user for m in memberships],
         "invited": set(request.org.invitations.filter(accepted_at=None).values_list("email", flat=True)),
     }
@@ -247,7 +248,7 @@ def owner_link(request: MemberRequest, pk: int) -> HttpResponse:
 def teams_page(request: MemberRequest) -> HttpResponse:
     """POST makes a team; `?team=` opens one for changes."""
     if request.method != "POST":
-        return _teams(request, _id(request.GET.get("team", "")))
+        return _teams(request, whole(request.GET.get("team", "")))
     try:
         with transaction.atomic():
             team = teams.create(request.org, request.POST.get("name", ""))
@@ -261,7 +262,7 @@ def teams_page(request: MemberRequest) -> HttpResponse:
 def team_save(request: MemberRequest, pk: int) -> HttpResponse:
     """The name and all members of one of the organisation's own teams."""
     team = get_object_or_404(request.org.teams.filter(stale=False), pk=pk)
-    ids = {number for text in request.POST.getlist("colleague") if (number := _id(text)) is not None}
+    ids = {number for text in request.POST.getlist("colleague") if (number := whole(text)) is not None}
     try:
         with transaction.atomic():
             team = teams.rename(team, request.POST.get("name", ""))
@@ -280,10 +281,6 @@ def team_delete(request: MemberRequest, pk: int) -> HttpResponse:
     except ValidationError as error:
         return _refused(request, error, "workplace:teams")
     return _saved(request, _("The team %(name)s is deleted.") % {"name": team.name}, "workplace:teams")
-
-
-def _id(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _judge_again(organisation: Organisation, deals: set[int]) -> None:

@@ -11,6 +11,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import Organisation
+from accounts.params import whole
 from accounts.views import MemberRequest, admin_required_to_post
 from alerts import formats
 from alerts.tasks import convert_amounts
@@ -74,8 +75,8 @@ def _import(request: MemberRequest) -> HttpResponse:
 
 
 def _delete(request: MemberRequest) -> HttpResponse:
-    pk = request.POST["delete"]
-    rate = rates.delete(request.org, int(pk)) if pk.isascii() and pk.isdigit() and len(pk) < 19 else None
+    pk = whole(request.POST["delete"])
+    rate = None if pk is None else rates.delete(request.org, pk)
     if rate is None:
         return _refused(request, _("This rate is not there any more; perhaps somebody else has deleted it."), 404)
     said = {"currency": rate.currency, "day": formats.day(rate.valid_on, Clock.of(request.org).today)}
@@ -138,10 +139,9 @@ def _page(request: MemberRequest, context: dict[str, Any] | None = None, status:
 
 def _history(request: MemberRequest, organisation: Organisation) -> dict[str, Any] | None:
     """`?history=USD&page=2`; None of an unknown currency."""
-    code, page = request.GET.get("history", ""), request.GET.get("page", "1")
+    code, number = request.GET.get("history", ""), whole(request.GET.get("page", "1")) or 1
     if not rates.is_code(code):
         return None
-    number = int(page) if page.isascii() and page.isdigit() and 0 < len(page) < 7 else 1
     stored = rates.history(organisation, code)
     count = stored.count()
     pages = max(1, -(-count // PAGE_SIZE))

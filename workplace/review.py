@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Organisation
+from accounts.params import whole
 from alerts import formats, wording
 from alerts import settings as alert_settings
 from alerts.amounts import ZERO, Sum, sums_sql, told
@@ -88,13 +89,14 @@ class ReviewQuery:
             refused.append(sentence % {"value": period[:80]})
             period = LAST
         rep, page = data.get("rep", ""), data.get("page") or "1"
-        if rep and not (rep == NONE or is_id(rep)):
+        number = whole(page, 10**5)
+        if rep and rep != NONE and whole(rep) is None:
             refused.append(_("There is no owner “%(value)s”; this filter was left out.") % {"value": rep[:80]})
             rep = ""
-        if not (is_id(page) and len(page) < 6 and int(page)):
+        if not number:
             refused.append(_("There is no page “%(value)s”. This is the first one.") % {"value": page[:80]})
-            page = "1"
-        return cls(known.get(team) if team else own, period, on, rep, int(page), tuple(refused))
+            number = 1
+        return cls(known.get(team) if team else own, period, on, rep, number, tuple(refused))
 
     def with_(self, **changes: Any) -> "ReviewQuery":
         return replace(self, **{"page": 1, "refused": (), **changes})
@@ -127,10 +129,6 @@ class ReviewQuery:
     @property
     def previous(self) -> str:
         return replace(self, page=self.page - 1).url
-
-
-def is_id(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) < 19
 
 
 def teams_for(organisation: Organisation, mine: Collection[int]) -> list[Team]:
@@ -373,10 +371,10 @@ def parts(frame: Frame, mine: Collection[int] = (), first: int = 0, most: int | 
     found: dict[int | None, Part] = {}
     more = (frame.since, review, frame.organisation.pk, first + 1, until, first + 1, until)
     own = frame.organisation.currency
-    for owner, name, whole, currency, *rest in _read(frame, _PARTS, frame.deals, *more):
+    for owner, name, is_total, currency, *rest in _read(frame, _PARTS, frame.deals, *more):
         url = frame.query.with_(rep=NONE if owner is None else str(owner)).url
         part = found.setdefault(owner, Part(owner, name or "", url, Figures(own)))
-        if whole:
+        if is_total:
             part.count, part.reviewed, part.quiet_count = rest[15:18]
             part.ids, part.quiet = (ids or [] for ids in rest[18:])
             continue

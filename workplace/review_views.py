@@ -19,6 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRefresh, push_url
 
 from accounts.models import Membership
+from accounts.params import whole
 from accounts.views import Args, MemberRequest, View, member_required
 from alerts import formats
 from deals.clock import Clock
@@ -155,7 +156,7 @@ def review_start(request: MemberRequest) -> HttpResponse:
     organisation, clock, asked = request.org, Clock.of(request.org), request.POST.get("team", "")
     team = None
     if asked != "all":
-        team = get_object_or_404(organisation.teams.filter(stale=False), pk=_id(asked))
+        team = get_object_or_404(organisation.teams.filter(stale=False), pk=whole(asked) or 0)
     held, begun = Review.objects.get_or_create(
         organisation=organisation,
         team=team,
@@ -198,7 +199,7 @@ def review_mark(request: MemberRequest, pk: int) -> HttpResponse:
     organisation, clock = request.org, Clock.of(request.org)
     held = get_object_or_404(Review, organisation=organisation, pk=pk)
     asked = request.POST.get("deal", "")
-    deal = get_object_or_404(Deal, organisation=organisation, pk=_id(asked))
+    deal = get_object_or_404(Deal, organisation=organisation, pk=whole(asked) or 0)
     marks = ReviewedDeal.objects.filter(organisation=organisation, review=held)
     if "undo" in request.POST:
         marks.filter(deal=deal).delete()
@@ -269,8 +270,3 @@ def _next(request: MemberRequest, otherwise: str) -> str:
     """Where the page says that one came from, if that is a page of ours."""
     asked: str = request.POST.get("next") or request.GET.get("next", "")
     return asked if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, None) else otherwise
-
-
-def _id(text: str) -> int:
-    """0, which is nobody's, where the text is no id."""
-    return int(text) if review.is_id(text) else 0

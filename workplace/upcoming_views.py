@@ -14,6 +14,7 @@ from django.views.decorators.http import conditional_page, require_POST, require
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import push_url
 
+from accounts.params import whole
 from accounts.tenancy import tenant
 from accounts.views import MemberRequest, member_required
 from alerts.coming import DAYS
@@ -74,10 +75,10 @@ def _read(data: QueryDict, clock: Clock) -> tuple[date | None, int, list[str]]:
         if on is None or not clock.today < on <= clock.today + timedelta(days=DAYS):
             refused.append(_("“%(value)s” is none of the days shown here.") % {"value": asked[:80]})
             on = None
-    if not (page.isascii() and page.isdigit() and 0 < len(page) < 7 and int(page)):
+    if not (number := whole(page, 10**6)):
         refused.append(_("There is no page “%(value)s”. This is the first one.") % {"value": page[:80]})
-        page = "1"
-    return on, int(page), refused
+        number = 1
+    return on, number, refused
 
 
 def _feed_choices(scope: Scope, feed: CalendarFeed | None, *, own_first: bool) -> list[tuple[str, str, bool]]:
@@ -98,8 +99,8 @@ def calendar_address(request: MemberRequest) -> HttpResponseRedirect:
     organisation, mine = request.org, {"organisation": request.org, "user": request.user}
     teams = read_scope(organisation, request.user, QueryDict()).teams
     deals, team = request.POST.get("deals", "own"), None
-    if deals.isascii() and deals.isdigit() and len(deals) < 19 and int(deals) in teams:
-        deals, team = "team", int(deals)
+    if (number := whole(deals)) in teams:
+        deals, team = "team", number
     match request.POST.get("do"):
         case "revoke":
             CalendarFeed.objects.filter(**mine).delete()

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from accounts.models import Organisation, User
+from accounts.params import whole
 from alerts.api.protocol import IsMember
 from deals.clock import Clock
 
@@ -113,10 +114,10 @@ class Page:
         values = {}
         for name, default, most in (("page", 1, 10**6), ("page_size", PAGE_SIZE, MOST_PER_PAGE)):
             text = request.query_params.get(name) or str(default)
-            if not (text.isascii() and text.isdigit() and len(text) < 8 and 1 <= int(text) <= most):
+            if not (number := whole(text, most)):
                 sentence = _("Enter a whole number from %(min)s to %(max)s.") % {"min": 1, "max": most}
                 raise ValidationError({name: [sentence]})
-            values[name] = int(text)
+            values[name] = number
         return cls(values["page"], values["page_size"])
 
     @property

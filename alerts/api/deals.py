@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.params import whole
 from alerts import wording
 from alerts.api.base import MOST_PER_PAGE, OrganisationView, Page
 from alerts.api.preview import shown_deal
@@ -95,7 +96,8 @@ class VerdictsView(JudgingView):
 
 def _ids(text: str) -> set[int]:
     parts = text.split(",")
-    if len(parts) > MOST_PER_PAGE or not all(p.isascii() and p.isdigit() and len(p) < 19 for p in parts):
+    numbers = [whole(part) for part in parts]
+    if len(parts) > MOST_PER_PAGE or None in numbers:
         most = {"most": MOST_PER_PAGE}
         raise ValidationError({"ids": [_("Give at most %(most)s numbers of deals, parted by commas.") % most]})
-    return {int(part) for part in parts}
+    return {number for number in numbers if number is not None}

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Organisation
+from accounts.params import whole
 from alerts import exchange
 from alerts import settings as alert_settings
 from alerts.api.base import OrganisationView, Page
@@ -80,8 +81,8 @@ class SavingView(OrganisationView):
 def based_on(values: Mapping[str, Any]) -> int:
     """The version that a change was made from. Without it nobody could tell what it would overwrite."""
     version = values.get("based_on")
-    if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 10:
-        version = int(version)
+    if isinstance(version, str):
+        version = whole(version)
     if not isinstance(version, int) or isinstance(version, bool):
         raise ValidationError({"based_on": [_("Say from which version this was made.")]})
     return version

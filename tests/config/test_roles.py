@@ -43,7 +43,9 @@ def test_the_suite_is_logged_in_as_the_app_role():
 
 
 def test_the_app_role_owns_no_table_and_bypasses_nothing():
-    assert ask("SELECT tablename FROM pg_tables WHERE tableowner = current_user") == []
+    # But for temporary ones of this session (deals.copy).
+    mine = "SELECT tablename FROM pg_tables WHERE tableowner = current_user AND schemaname !~ '^pg_temp'"
+    assert ask(mine) == []
     assert ask(
         "SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
     ) == [(False, False, False, False)]
