@@ -1,7 +1,8 @@
 """The control path: what a test or a demo does to the CRMs, and what it asks about them. No CRM has it.
 
-    POST   /control/faults                      {"crm", "status": 429|500|401|403|"down"|"html403"|…, "count", "path",
-                                                 "daily", "retry_after"}; without count until taken away
+    POST   /control/faults                      {"crm", "status": 429|500|401|"down"|"cut"|"empty"|…, "count", "path",
+                                                 "daily", "retry_after", "share", "seed", "seconds"}; without count
+                                                 until taken away (crm_sandbox.faults)
     GET    /control/faults                      DELETE takes all away
     GET    /control/requests                    what the CRMs were asked since the last DELETE
     POST   /control/{crm}/deals                 a new deal; answers {"id"}
@@ -18,10 +19,14 @@
     POST   /control/{crm}/oauth/uninstall       the app is thrown out; Pipedrive tells it (DELETE on its callback)
     POST   /control/{crm}/limits                how often may be asked (crm_sandbox.limits.Limits), and what was
     POST   /control/{crm}/webhooks              how changes are told (crm_sandbox.webhooks); GET: what was; DELETE
+    GET    /control/{crm}/webhooks/acknowledged  which of them were answered with 2xx, and all that there were to tell
+    POST   /control/{crm}/clock                 {"skew": seconds by which the CRM's clock is ahead, in its answers' Date
+                                                 and in what it says has changed; "late": seconds until its search and
+                                                 its lists of changes find a change}; DELETE
     POST   /control/{crm}/changes               deletes, restores, merges, hides … objects (crm_sandbox.changes)
     GET    /control/{crm}/raw                   everything held, deleted and archived objects too
 
-Every change takes "at" (ISO 8601 with a zone; default: the machine's time) as the time of the change.
+Every change takes "at" (ISO 8601 with a zone; default: the CRM's time) as the time of the change.
 A deal takes the CRM's own field or property names, and for both CRMs: status (open, won, lost), amount, close_date
 (YYYY-MM-DD or null), archived, deleted, contacts ({"<contact id>": ["label", …] or [] to add, null to remove}).
 A contact takes the CRM's own names, and for both: name, email, job_title, role (a label or null), deleted.
@@ -31,7 +36,6 @@ voicemail, busy, declined), and for Pipedrive all_day and done_at.
 """
 
 import json
-from datetime import UTC, datetime
 from typing import Protocol
 
 from crm_sandbox import changes
@@ -104,12 +108,17 @@ class Control:
             case [method, crm, "oauth", *rest] if len(rest) < 2:
                 change = json.loads(request.body) if request.body else {}
                 return self.oauth[crm].control(method, rest[0] if rest else "", change)
+            case ["GET", crm, "webhooks", "acknowledged"]:
+                return answer(200, self.webhooks[crm].courier.ledger())
+            case [("POST" | "DELETE") as method, crm, "clock"]:
+                given = json.loads(request.body) if method == "POST" else {"skew": 0, "late": 0}
+                return set_clock(self.writers[crm].crm, given)
             case [method, crm, "webhooks"]:
                 return self.webhooks[crm].control(method, json.loads(request.body) if request.body else {})
             case ["POST", crm, "limits"]:
                 return answer(200, self.limits[crm].change(json.loads(request.body)))
             case ["POST", crm, "changes"]:
-                change, at = moment(json.loads(request.body))
+                change, at = moment(json.loads(request.body), self.writers[crm].crm)
                 return answer(200, changes.apply(self.writers[crm], change, at))
             case ["GET", crm, "raw"]:
                 return Answer(200, raw(self.writers[crm].crm))
@@ -121,13 +130,10 @@ class Control:
         raise KeyError(f"{request.method} /control/{request.path}")
 
     def list_faults(self) -> Answer:
-        names = Fault.__slots__
-        return answer(
-            200, {"faults": [{name: getattr(fault, name) for name in names} for fault in self.faults.waiting]}
-        )
+        return answer(200, {"faults": [fault.told() for fault in self.faults.waiting]})
 
     def write(self, method: str, writer: Writer, kind: str, id: str | None, request: Request) -> Answer:
-        change, at = moment(json.loads(request.body) if request.body else {})
+        change, at = moment(json.loads(request.body) if request.body else {}, writer.crm)
         number = int(id) if id else None
         match method, kind:
             case "POST", "deals":
@@ -145,10 +151,18 @@ class Control:
         raise KeyError(f"{method} {kind}")
 
 
-def moment(change: Fields) -> tuple[Fields, int]:
+def moment(change: Fields, crm: Crm) -> tuple[Fields, int]:
     """The change without its time, and the time in epoch seconds."""
     at = change.pop("at", None)
-    return change, seconds(at) if at else int(datetime.now(UTC).timestamp())
+    return change, seconds(at) if at else int(crm.now())
+
+
+def set_clock(crm: Crm, given: dict[str, float]) -> Answer:
+    for name, value in given.items():
+        if name not in ("skew", "late") or not isinstance(value, int | float) or (name == "late" and value < 0):
+            raise ValueError("skew: seconds; late: seconds, from 0")
+        setattr(crm, name, float(value))
+    return answer(200, {"skew": crm.skew, "late": crm.late})
 
 
 def change_account(crm: Crm, change: Fields) -> Answer:

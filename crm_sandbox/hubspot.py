@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from crm_sandbox import twins
 from crm_sandbox.clock import iso_ms, milliseconds
 from crm_sandbox.hubspot_data import OBJECTS
 from crm_sandbox.limits import Limits
@@ -206,6 +207,8 @@ class HubSpot:
                 return self.batch_read(request, self.kind(kind))
             case ["GET", "crm", "objects", "2026-09", kind, id]:
                 return self.one(request, self.kind(kind), id)
+        if (old := twins.hubspot(self, request)) is not None:
+            return old
         raise Refused(self.error(404, "resource not found", None))
 
     def kind(self, text: str) -> str:
@@ -259,10 +262,15 @@ class HubSpot:
         return write
 
     def history(self, row: Row, held: Fields, names: list[str]) -> Fields:
-        """Stages as they were; of other properties the present value is the whole history."""
+        """As it is kept; of other properties the present value is the whole history, since the creation."""
         kept = row.read_optional()
-        at = {"timestamp": iso_ms(row.updated), "sourceType": "CRM_UI", "sourceId": None, "updatedByUserId": None}
-        return {name: kept.get(name) or [{"value": held[name]} | at] for name in names if held.get(name) is not None}
+        created = held.get(ALWAYS["deals"][0]) or iso_ms(row.updated)
+        at = {"timestamp": created, "sourceType": "CRM_UI", "sourceId": None, "updatedByUserId": None}
+        return {
+            name: kept.get(name) or [{"value": held[name]} | at]
+            for name in names
+            if kept.get(name) or held.get(name) is not None
+        }
 
     def list_objects(self, request: Request, kind: str) -> Answer:
         query = request.query
@@ -397,7 +405,7 @@ class HubSpot:
             return not tests or any(all(test(row) for test in group) for group in tests)
 
         key = ("search", dumps([groups, text]), by)
-        rows = self.crm.tables[kind].select(key, wanted, self.order(kind, by))
+        rows = self.crm.indexed(self.crm.tables[kind].select(key, wanted, self.order(kind, by)), 1000)
         if floor >= 0:
             rows = rows[first_at(rows, floor + 1) :] if by == "hs_object_id" else [r for r in rows if r.id > floor]
         return rows[::-1] if descending else rows

@@ -6,6 +6,7 @@ from typing import Any
 from crm_sandbox import names
 from crm_sandbox.clock import DAY, Days, iso_ms, utc_offset
 from crm_sandbox.data import Act, Company, Deal, Person, Story
+from crm_sandbox.hubspot_history import invented
 from crm_sandbox.store import Crm, Fields, Row
 
 OBJECTS = ("deals", "contacts", "companies", "calls", "emails", "meetings", "communications")
@@ -159,23 +160,10 @@ def deal_row(id: int, deal: Deal, days: Days) -> Row:
         "hs_priority": None,
         "hs_merged_object_ids": None,
     }
-    history = []
-    if stage:
-        history.append(version(stage, deal.stage_since))
-    if stage and deal.stage_since > deal.created:
-        history.append(version(OPEN_STAGES[deal.pipeline][0], deal.created))
-    return Row(id, updated, properties, {"dealstage": history}, archived=deal.archived or deal.deleted)
-
-
-def version(value: str, at: int) -> Fields:
-    """One entry of a property's history."""
-    return {
-        "value": value,
-        "timestamp": iso_ms(at * 1000),
-        "sourceType": "CRM_UI",
-        "sourceId": "userId:9586504",
-        "updatedByUserId": 9586504,
-    }
+    stages = [*OPEN_STAGES[deal.pipeline][: (deal.stage or 0) + 1], *([stage] if closed_stage else [])] if stage else []
+    lost, since, closed = LOST[deal.pipeline], deal.stage_since, bool(closed_stage)
+    history = invented(deal.number, deal.created, since, stages, lost, amount, close, closed)
+    return Row(id, updated, properties, history, archived=deal.archived or deal.deleted)
 
 
 def closed_flags(status: str) -> Fields:

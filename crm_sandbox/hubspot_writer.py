@@ -17,8 +17,8 @@ from crm_sandbox.hubspot_data import (
     label,
     party,
     probability,
-    version,
 )
+from crm_sandbox.hubspot_history import version
 from crm_sandbox.store import Crm, Fields, Row, dumps
 
 ACTIVITIES = {"call": "calls", "email": "emails", "meeting": "meetings", "message": "communications"}
@@ -82,6 +82,10 @@ class HubSpotWriter:
         if stage and stage != properties["dealstage"]:
             change = self.entered(stage, at) | change
             history["dealstage"] = [version(stage, at), *history.get("dealstage", [])]
+        for name in ("amount", "closedate"):
+            if name in change and (change[name] or None) != (properties[name] or None):
+                value = "" if change[name] is None else plain(change[name])
+                history[name] = [version(value, at), *history.get(name, [])]
         if "amount" in change:
             change.setdefault("amount_in_home_currency", change["amount"])
         for contact, labels in contacts.items():

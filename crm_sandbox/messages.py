@@ -28,6 +28,7 @@ class Answer:
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json; charset=utf-8"
+    cut: int | None = None  # bytes of the body after which the line is cut (crm_sandbox.faults)
 
 
 def answer(status: int, value: Any, **headers: object) -> Answer:

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from crm_sandbox import pipedrive_history, twins
 from crm_sandbox.clock import seconds, whole_seconds
 from crm_sandbox.limits import Limits
 from crm_sandbox.messages import Answer, Refused, Request, answer
@@ -36,14 +37,17 @@ NAMES = {"deals": "Deal", "persons": "Person", "organizations": "Organization", 
 # What include_fields may name; the sandbox keeps a value for those of deals and activities.
 COUNTED = {"next_activity_id", "last_activity_id", "files_count", "notes_count", "followers_count", "smart_bcc_email"}
 COUNTED |= {"activities_count", "done_activities_count", "undone_activities_count", "email_messages_count"}
+DEALS_COUNTED = {f"{state}_deals_count" for state in ("open", "closed", "won", "lost")}
+DEALS_COUNTED |= {f"related_{name}" for name in DEALS_COUNTED}
 MAIL = {"last_incoming_mail_time", "last_outgoing_mail_time"}
 INCLUDABLE = {
     "deals": COUNTED | MAIL | {"first_won_time", "products_count", "participants_count", "source_lead_id"},
-    "persons": COUNTED | MAIL,
-    "organizations": COUNTED,
+    "persons": COUNTED | MAIL | DEALS_COUNTED | {"participant_open_deals_count", "participant_closed_deals_count"},
+    "organizations": COUNTED | DEALS_COUNTED | {"people_count"},
     "activities": {"attendees"},
 }
 COST = {"deals/archived": 20, "pipelines": 5, "stages": 5, "users": 20, "activityTypes": 20, "users/me": 2}
+COST_OF_A_DEALS = pipedrive_history.COST
 DAILY_BUDGET = 1_500_000
 
 
@@ -55,13 +59,15 @@ class Pipedrive:
         self.oauth = OAuth(self.prefix, crm)
         self.limits = Limits(100, 2, DAILY_BUDGET)
         self.webhooks = PipedriveWebhooks(crm)
+        self.twins = twins.PipedriveTwins(crm)
 
     def handle(self, request: Request) -> Answer:
         if request.parts[0] == "oauth":
             return self.oauth.handle(request)
+        request = twins.as_now(request)
         endpoint = request.path.partition("/v2/")[2] or request.path.partition("/v1/")[2]
         one = endpoint.partition("/")[2].isdigit()
-        if refused := self.limits.ask(1 if one else COST.get(endpoint, 10)):
+        if refused := self.limits.ask(1 if one else COST.get(endpoint) or COST_OF_A_DEALS.get(request.parts[-1], 10)):
             return self.fault(429, daily=refused == "daily", retry_after=2)
         try:
             self.check_token(request)
@@ -116,6 +122,8 @@ class Pipedrive:
                 return answer(200, {"success": True, "data": self.crm.fixed["me"]})
             case ["api", "v1", "activityTypes"]:
                 return answer(200, {"success": True, "data": self.crm.fixed["activityTypes"]})
+            case ["api", "v1", "deals", id, what] if what in COST_OF_A_DEALS:
+                return pipedrive_history.handle(self.crm, request, id, what)
             case ["api", "v2", name] if name in FIELD_LISTS:
                 allow(request, PAGING | {"include_fields"})
                 return self.list_fixed(request, self.crm.fixed[name])
@@ -125,6 +133,8 @@ class Pipedrive:
                 return self.list_rows(request, name, name)
             case ["api", "v2", name, id] if name in NAMES:
                 return self.one(request, name, id)
+            case ["api", "v1", *_] if old := self.twins.handle(request):
+                return old
         raise Refused(error(404, "Unknown method ."))
 
     def one(self, request: Request, name: str, id: str) -> Answer:
@@ -140,6 +150,7 @@ class Pipedrive:
         wanted, key = self.filters(request, name, archived=endpoint == "deals/archived")
         sort_by, descending = sorting(request, name)
         rows = table.select((endpoint, key, sort_by), wanted, order_by(sort_by))
+        rows = self.crm.indexed(rows) if "updated_since" in request.query else rows
         write = self.writer(request, name)
         page, cursor = cut(rows, request, sort_by, descending)
         return envelope(map(write, page), cursor)
@@ -223,6 +234,8 @@ class Pipedrive:
             if name == "activities":  # their only one
                 return text[:-1] + b"," + (optional[1:] if optional else b'"attendees":[]}')
             values = row.read_optional()
+            if "participants_count" in included:
+                values["participants_count"] = len(pipedrive_history.taking_part(self.crm, row.id))
             chosen = {key: values.get(key) for key in sorted(included - {"source_lead_id"})}
             return text[:-1] + b"," + dumps(chosen)[1:] if chosen else text
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from crm_sandbox import names
 from crm_sandbox.clock import DAY, Days, iso, local_date, utc_offset
 from crm_sandbox.data import Act, Company, Deal, Person, Story, slug
+from crm_sandbox.pipedrive_mail import FIRST_MESSAGE, Party, message
 from crm_sandbox.store import Crm, Fields, Row
 
-TABLES = ("deals", "persons", "organizations", "activities", "pipelines", "stages")
+TABLES = ("deals", "persons", "organizations", "activities", "pipelines", "stages", "mailMessages", "changelog")
 FIRST_DEAL, FIRST_PERSON, FIRST_ORG = 101, 1001, 501
 
 
@@ -39,7 +40,7 @@ def generate(seed: int, size: int, now: int) -> Crm:
             fields = stage_fields(pipeline, position, stage, opened, len(stages))
             crm.tables["stages"].add(Row(fields["id"], opened, fields))
     story = Story("pipedrive", seed, size, now)
-    activity_id = 2001
+    activity_id, message_id = 2001, FIRST_MESSAGE
     for deal in story.deals():
         if deal.company and deal.company.number + FIRST_ORG not in crm.tables["organizations"].rows:
             fields = organization(deal.company)
@@ -51,6 +52,9 @@ def generate(seed: int, size: int, now: int) -> Crm:
         activity_ids = []
         for act in sorted(deal.acts, key=lambda act: act.logged):
             if act.kind == "email":
+                crm.tables["mailMessages"].add(mail(message_id, act, deal))
+                crm.links.add("deals", deal.number + FIRST_DEAL, "mailMessages", message_id)
+                message_id += 1
                 continue
             crm.tables["activities"].add(activity(activity_id, act, deal, story.days))
             activity_ids.append(activity_id)
@@ -207,6 +211,27 @@ def activity(id: int, act: Act, deal: Deal, days: Days) -> Row:
     row = Row(id, updated, fields, {"attendees": attendees})
     row.deleted = gone
     return row
+
+
+def mail(id: int, act: Act, deal: Deal) -> Row:
+    """From the first of the people to the owner, or from the owner to all of them. Some addresses are nobody's."""
+    first, last, *_ = names.COLLEAGUES[deal.owner or 0]
+    owner = Party(colleague_email(deal.owner or 0), f"{first} {last}")
+    people, copied = map(parties, (act.people, act.copied))
+    if act.flavour % 7 == 0:
+        copied.append(Party(f"assistance{act.flavour % 50}@cabinet-durand.example", "Cabinet Durand"))
+    if act.flavour % 23 == 0:
+        people.append(Party(f"invite{act.flavour % 50}@ailleurs.example", ""))
+    subjects = names.SUBJECTS[deal.lang]["email"]
+    read = {"from": people[:1], "to": [owner, *people[1:]]} if act.inbound else {"from": [owner], "to": people}
+    user = USER_IDS[deal.owner or 0]
+    return message(id, act.at, act.logged, user, subjects[act.flavour % len(subjects)], {**read, "cc": copied})  # type: ignore[dict-item]
+
+
+def parties(people: list[Person]) -> list[Party]:
+    """The CRM has linked most addresses with their persons, not all."""
+    numbers = [None if person.number % 9 == 4 else person.number + FIRST_PERSON for person in people]
+    return [Party(p.email, f"{p.first} {p.last}", id) for p, id in zip(people, numbers, strict=True)]
 
 
 def colleague_attendee(index: int, *, organiser: bool) -> Fields:

@@ -1,7 +1,9 @@
 """Changes in Pipedrive, with the times that the CRM itself would set."""
 
+from crm_sandbox import pipedrive_history
 from crm_sandbox.clock import iso, local_date, seconds
 from crm_sandbox.pipedrive_data import MAIL_TIMES, ROLE_FIELD, TITLE_FIELD
+from crm_sandbox.pipedrive_mail import FIRST_MESSAGE, Party, Role, message
 from crm_sandbox.store import Crm, Fields, Row, dumps
 
 KINDS = ("call", "email", "meeting", "message", "task", "lunch")
@@ -14,6 +16,8 @@ class PipedriveWriter:
 
     def store(self, table: str, row: Row, fields: Fields, at: int, optional: Fields | None = None) -> None:
         before = row.fields if row.id in self.crm.tables[table].rows else None
+        if table == "deals" and before:
+            pipedrive_history.note(self.crm, row, before, fields, at)
         fields["update_time"] = iso(at)
         row.updated, row.fields = at, dumps(fields)
         row.deleted = bool(fields["is_deleted"])
@@ -124,6 +128,7 @@ class PipedriveWriter:
         if kind == "email":
             for id in deals:
                 self.mail(id, when, at, incoming="contact" in (change.get("from") or {}))
+                self.message(id, when, at, change)
             return {"id": None, "type": "email"}
         row, fields = self.blank("activities", at)
         planned = bool(change.get("planned", when > at))
@@ -164,6 +169,20 @@ class PipedriveWriter:
         optional[name] = max(optional.get(name) or "", iso(when))
         optional[MAIL_COUNT] = (optional.get(MAIL_COUNT) or 0) + 1
         self.store("deals", row, row.read(), at, optional)
+
+    def message(self, deal: int, when: int, at: int, change: Fields) -> None:
+        owner = self.crm.tables["deals"].rows[deal].read()["owner_id"]
+        users = [user for user in self.crm.fixed["users"] if user["id"] == owner] or self.crm.fixed["users"]
+        said = {"from": [change.get("from") or {"colleague": users[0]["id"]}], "to": change.get("participants", ())}
+        parties: dict[Role, list[Party]] = {}
+        for role, people in (said | {"cc": change.get("cc", ())}).items():
+            known = [self.attendee(one, "") for one in people]
+            parties[role] = [Party(one["email"] or "", one["name"] or "", one["person_id"]) for one in known]  # type: ignore[index]
+        id = max(self.crm.tables["mailMessages"].next_id(), FIRST_MESSAGE)
+        subject, draft = change.get("subject", "Email"), bool(change.get("draft"))
+        row = message(id, when, at, users[0]["id"], subject, parties, draft=draft)
+        self.crm.tables["mailMessages"].add(row)
+        self.crm.links.add("deals", deal, "mailMessages", id)
 
     def attendee(self, one: Fields, status: str) -> Fields:
         value: Fields = {"email": one.get("email"), "name": one.get("email"), "status": one.get("status", status)}

@@ -55,6 +55,11 @@ class Server(ThreadingHTTPServer):
         self.apis, self.faults, self.log, self.delay = apis, faults, log, delay
         self.lock = Lock()
 
+    def skew(self, prefix: str) -> float:
+        """Seconds by which the clock of this CRM is ahead."""
+        crm = getattr(self.apis.get(prefix), "crm", None)
+        return crm.skew if crm else 0.0
+
     def answer(self, prefix: str, request: Request) -> Answer | None:
         """None: the line is cut without an answer."""
         api = self.apis.get(prefix)
@@ -66,15 +71,12 @@ class Server(ThreadingHTTPServer):
             if prefix == "control":
                 return api.handle(request)
             fault = self.faults.take(prefix, request.path)
-            if fault is None:
-                result = api.handle(request)
-            elif fault.status == DOWN:
+            if fault is not None and fault.status == DOWN:
                 self.log.add(prefix, request, DOWN)
                 return None
-            else:
-                result = fault.answer(api)
+            result = (fault.answer(api) if fault else None) or api.handle(request)
             self.log.add(prefix, request, result.status)
-            return result
+        return fault.spoil(result) if fault else result  # without the lock: a slow answer keeps nobody else waiting
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -100,10 +102,13 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
-        head = [f"HTTP/1.1 {result.status} {phrase(result.status)}", f"Date: {self.date_time_string()}"]
+        date = self.date_time_string(time.time() + self.server.skew(prefix))
+        head = [f"HTTP/1.1 {result.status} {phrase(result.status)}", f"Date: {date}"]
         head += [f"{name}: {text}" for name, text in result.headers.items()]
         head += [f"Content-Type: {result.content_type}", f"Content-Length: {len(result.body)}", "", ""]
-        self.wfile.write("\r\n".join(head).encode("latin-1") + result.body)
+        self.wfile.write("\r\n".join(head).encode("latin-1") + result.body[: result.cut])
+        if result.cut is not None:
+            self.close_connection = True
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond
 

@@ -1,6 +1,7 @@
 """What one CRM holds: tables of rows kept as serialised JSON, so that 50,000 deals fit in memory and are sent fast."""
 
 import json
+import time
 from bisect import insort
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -134,3 +135,16 @@ class Crm:
         self.watcher: Callable[[str, Row, bytes | None], None] | None = None
         self.survivor = 0  # while others are merged into it
         self.kept: Any = None  # what is to be recalled (crm_sandbox.changes)
+        self.skew = 0.0  # seconds by which its clock is ahead of the machine's
+        self.late = 0.0  # seconds until a change is found by what asks for changes (crm_sandbox.control, "clock")
+
+    def now(self) -> float:
+        """Epoch seconds by its own clock."""
+        return time.time() + self.skew
+
+    def indexed(self, rows: list["Row"], unit: int = 1) -> list["Row"]:
+        """Those whose last change the index knows by now. `unit`: of `Row.updated`, in a second."""
+        if not self.late:
+            return rows
+        known = (self.now() - self.late) * unit
+        return [row for row in rows if row.updated <= known]

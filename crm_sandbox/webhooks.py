@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import new as hmac
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -64,8 +63,10 @@ class Courier:
 
     def __init__(self) -> None:
         self.manners, self.counts = Manners(), Counter[str]()
+        self.events: dict[str, list[str]] = {}  # told or to be told: the object, its id and the time, by the event's id
+        self.acknowledged: set[str] = set()
         self._waiting: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers, self._changed = count(), threading.Condition()
+        self._numbers, self._changed, self._busy = count(), threading.Condition(), 0
         self._random = random.Random(7)
         self._pool = ThreadPoolExecutor(10)
         self._thread: threading.Thread | None = None
@@ -73,11 +74,13 @@ class Courier:
     def reset(self) -> None:
         with self._changed:
             self.manners, self.counts = Manners(), Counter()
+            self.events, self.acknowledged = {}, set()
             self._waiting.clear()
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        """What is to be done, or is being done."""
+        return len(self._waiting) + self._busy
 
     def after(self, seconds: float, work: Callable[[], None]) -> None:
         """`seconds` are real ones."""
@@ -103,7 +106,15 @@ class Courier:
                 while not self._waiting or self._waiting[0][0] > time.monotonic():
                     self._changed.wait(self._waiting[0][0] - time.monotonic() if self._waiting else None)
                 _, _, work = heapq.heappop(self._waiting)
-            self._pool.submit(work)
+                self._busy += 1
+            self._pool.submit(self._do, work)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            with self._changed:
+                self._busy -= 1
 
     def post(self, url: str, body: bytes, headers: dict[str, str], patience: float) -> int:
         """The status of the answer; 0: none in time. A redirect is an answer like any other."""
@@ -133,6 +144,14 @@ class Courier:
                 setattr(self.manners, name, float(value))
         elif method != "GET":
             raise KeyError(method)
+
+    def ledger(self) -> Fields:
+        """What there was to tell, each event once, and which of them somebody has acknowledged."""
+        acknowledged = set(self.acknowledged)
+        return {
+            "events": [[*event, id in acknowledged] for id, event in list(self.events.items())],
+            "waiting": self.waiting,
+        }
 
     def told(self) -> Fields:
         return {"counts": self.counts, "waiting": self.waiting, "manners": asdict(self.manners)}
@@ -184,7 +203,7 @@ class PipedriveWebhooks:
             "is_active": 1,
             "type": "general",
             "admin_id": me["id"],
-            "add_time": now(),
+            "add_time": now(self.crm),
             "remove_time": None,
             "remove_reason": None,
             "last_delivery_time": None,
@@ -224,7 +243,7 @@ class PipedriveWebhooks:
             "id": str(UUID(int=number)),
             "correlation_id": str(UUID(int=1 << 100 | number)),
             "is_bulk_edit": False,
-            "timestamp": now(),
+            "timestamp": now(self.crm),
             "type": "general",
             "user_id": str(me["id"]),
             "version": "2.0",
@@ -236,6 +255,8 @@ class PipedriveWebhooks:
         }
 
     def tell(self, hook: int, event: Fields) -> None:
+        meta = event["meta"]
+        self.courier.events[meta["id"]] = [meta["entity"], meta["entity_id"], meta["timestamp"]]
         if self._private[hook]["banned"] > time.monotonic():
             self.courier.counts["lost"] += 1
         else:
@@ -251,10 +272,11 @@ class PipedriveWebhooks:
             login = f"{hook['http_auth_user']}:{hook['http_auth_password'] or ''}"
             headers["Authorization"] = "Basic " + b64encode(login.encode()).decode()
         status = self.courier.post(hook["subscription_url"], body, headers, self.PATIENCE)
-        hook |= {"last_delivery_time": now(), "last_http_status": status}
+        hook |= {"last_delivery_time": now(self.crm), "last_http_status": status}
         mine, moment = self._private[id], time.monotonic()
         if 200 <= status < 300:
             mine["success"] = moment
+            self.courier.acknowledged.add(event["meta"]["id"])
             return
         if moment - mine["success"] > self.DELETED_AFTER * pace:
             self.hooks.pop(id, None)
@@ -318,13 +340,14 @@ class HubSpotWebhooks:
             "appId": 1,
             "objectId": id,
             "portalId": self.crm.fixed["account"]["portalId"],
-            "occurredAt": round(time.time() * 1000),
+            "occurredAt": round(self.crm.now() * 1000),
             "subscriptionType": f"{name}.{change}",
             "attemptNumber": 0,
             "changeSource": "CRM_UI",
         }
         if kind in TYPE_IDS:
             event["objectTypeId"] = TYPE_IDS[kind]
+        self.courier.events[str(event["eventId"])] = [kind, str(id), iso_ms(event["occurredAt"])]
         with self._lock:
             self._pending.append(event | more)
             if len(self._pending) > 1:
@@ -342,14 +365,16 @@ class HubSpotWebhooks:
         if not self.url:
             return
         body = dumps([event | {"attemptNumber": attempt} for event in events])
-        timestamp = str(round(time.time() * 1000))
+        timestamp = str(round(self.crm.now() * 1000))
         source = b"POST" + self.url.encode() + body + timestamp.encode()
         headers = {
             "X-HubSpot-Signature-v3": b64encode(hmac(self.secret.encode(), source, sha256).digest()).decode(),
             "X-HubSpot-Request-Timestamp": timestamp,
         }
         status = self.courier.post(self.url, body, headers, self.PATIENCE)
-        if not 200 <= status < 300 and attempt < self.RETRIES:
+        if 200 <= status < 300:
+            self.courier.acknowledged.update(str(event["eventId"]) for event in events)
+        elif attempt < self.RETRIES:
             wait = random.uniform(1, 2 * self.DAY / self.RETRIES - 1) * self.courier.manners.pace
             self.courier.after(wait, lambda: self.attempt(events, attempt + 1))
 
@@ -366,5 +391,5 @@ class HubSpotWebhooks:
         return answer(200, self.courier.told() | {"url": self.url})
 
 
-def now() -> str:
-    return iso_ms(round(datetime.now(UTC).timestamp() * 1000))
+def now(crm: Crm) -> str:
+    return iso_ms(round(crm.now() * 1000))

@@ -44,9 +44,11 @@ class Sandbox:
         self.heal()
         for crm in ("pipedrive", "hubspot"):
             self._control("DELETE", f"{crm}/oauth")
+            self._control("DELETE", f"{crm}/clock")
         self.forget_requests()
 
-    def fail(self, crm: str, status: object, count: int = 1, **more: Any) -> None:
+    def fail(self, crm: str, status: object, count: int | None = 1, **more: Any) -> None:
+        """How the next answers are (crm_sandbox.faults.Fault)."""
         self._control("POST", "faults", {"crm": crm, "status": status, "count": count, **more})
 
     def limits(self, crm: str, **change: float) -> dict[str, float]:
@@ -59,6 +61,19 @@ class Sandbox:
         path = f"{crm}/oauth/{verb}".rstrip("/")
         found: dict[str, Any] = self._control("POST", path, manners)
         return found
+
+    def clock(self, crm: str, **change: float) -> None:
+        """`skew`: seconds by which its clock is ahead; `late`: seconds until its search finds a change."""
+        self._control("POST", f"{crm}/clock", change)
+
+    def tell(self, crm: str, **manners: float) -> dict[str, Any]:
+        """How changes are told from now on (crm_sandbox.webhooks.Manners); counts and what is registered."""
+        found: dict[str, Any] = self._control("POST", f"{crm}/webhooks", manners)
+        return found
+
+    def ledger(self, crm: str) -> list[tuple[str, str, str, bool]]:
+        """Every event that was to be told: object, id, when, and whether somebody acknowledged it."""
+        return [tuple(event) for event in self._control("GET", f"{crm}/webhooks/acknowledged")["events"]]
 
     def heal(self) -> None:
         self._control("DELETE", "faults")

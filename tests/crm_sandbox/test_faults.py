@@ -1,5 +1,8 @@
 """Failure on demand, tokens, and what the sandbox tells about the requests it got."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
 import pytest
 import requests
 
@@ -50,6 +53,69 @@ def test_a_blocked_client_sees_a_page_of_the_gateway(own_crms):
         answer.json()
 
 
+@both
+def test_an_answer_may_be_cut_truncated_empty_or_slow(own_crms, crm):
+    whole = own_crms.call(crm, PATHS[crm])
+    own_crms.sandbox.fail(crm, "cut")
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        own_crms.call(crm, PATHS[crm])
+    own_crms.sandbox.fail(crm, "truncated")
+    assert own_crms.call(crm, PATHS[crm]).content == whole.content[: len(whole.content) // 2]
+    own_crms.sandbox.fail(crm, "empty")
+    empty = own_crms.call(crm, PATHS[crm])
+    assert (empty.status_code, empty.json().get("data"), empty.json().get("results", [])) == (200, None, [])
+    own_crms.sandbox.fail(crm, "slow", seconds=0.2)
+    slow = own_crms.call(crm, PATHS[crm])
+    assert slow.elapsed >= timedelta(seconds=0.2)
+    assert slow.json() == whole.json()
+
+
+def test_a_share_of_the_calls_fails_and_always_the_same_ones(own_crms):
+    rounds = []
+    for seed in (1, 1, 2):
+        own_crms.sandbox.fail("hubspot", 500, count=None, share=0.5, seed=seed)
+        rounds.append([own_crms.call("hubspot", PATHS["hubspot"]).status_code for _ in range(20)])
+        own_crms.sandbox.heal()
+    assert rounds[0] == rounds[1] != rounds[2]
+    assert {*rounds[0]} == {200, 500}
+
+
+@both
+@pytest.mark.parametrize("skew", [-3600, 3600])
+def test_a_clock_may_be_wrong_in_answers_and_in_times_of_change(own_crms, crm, skew):
+    own_crms.sandbox.clock(crm, skew=skew)
+    there = datetime.now(UTC) + timedelta(seconds=skew)
+    told = parsedate_to_datetime(own_crms.call(crm, PATHS[crm]).headers["Date"])
+    assert abs(told - there) < timedelta(seconds=5)
+    id = own_crms.control("POST", f"{crm}/deals", {})["id"]
+    [deal] = [row["fields"] for row in own_crms.sandbox.raw(crm)["tables"]["deals"] if row["id"] == id]
+    changed = deal.get("update_time") or deal["hs_lastmodifieddate"]
+    assert abs(datetime.fromisoformat(changed) - there) < timedelta(seconds=5)
+
+
+@both
+@pytest.mark.parametrize(("age", "late", "shown"), [(0, 0, True), (59, 60, False), (61, 60, True), (0, 60, False)])
+def test_a_change_is_found_late_by_what_asks_for_changes_and_at_once_by_the_rest(own_crms, crm, age, late, shown):
+    at = datetime.now(UTC) - timedelta(seconds=age)
+    id = own_crms.control("POST", f"{crm}/deals", {"at": at.isoformat()})["id"]
+    own_crms.sandbox.clock(crm, late=late)
+    since = (at - timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if crm == "pipedrive":
+        changed = own_crms.pipedrive("deals", updated_since=since)["data"]
+        listed = own_crms.pipedrive("deals", ids=id)["data"]
+    else:
+        filters = [{"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": since}]
+        changed = own_crms.hubspot("objects/2026-09/deals/search", {"filterGroups": [{"filters": filters}]})["results"]
+        listed = own_crms.all_hubspot("deals", limit=100)
+    assert (str(id) in [str(deal["id"]) for deal in changed]) == shown
+    assert str(id) in [str(deal["id"]) for deal in listed]
+
+
+@pytest.mark.parametrize("clock", [{"late": -1}, {"skew": "much"}, {"pace": 1}])
+def test_a_clock_that_makes_no_sense_is_refused(own_crms, clock):
+    assert "error" in own_crms.control("POST", "hubspot/clock", clock, status=400)
+
+
 def test_burst_and_day_can_be_told_apart_at_pipedrive(own_crms):
     own_crms.sandbox.fail("pipedrive", 429)
     burst = own_crms.call("pipedrive", PATHS["pipedrive"]).headers
@@ -67,7 +133,17 @@ def test_burst_and_day_can_be_told_apart_at_hubspot(own_crms):
     assert policies == ["TEN_SECONDLY_ROLLING", "DAILY"]
 
 
-@pytest.mark.parametrize("fault", [{}, {"crm": "salesforce", "status": 500}, {"crm": "hubspot", "status": 200}])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {},
+        {"crm": "salesforce", "status": 500},
+        {"crm": "hubspot", "status": 200},
+        {"crm": "hubspot", "status": "odd"},
+        {"crm": "hubspot", "status": 500, "share": 0},
+        {"crm": "hubspot", "status": "slow", "seconds": 301},
+    ],
+)
 def test_a_failure_that_makes_no_sense_is_refused(own_crms, fault):
     assert "error" in own_crms.control("POST", "faults", fault, status=400)
 

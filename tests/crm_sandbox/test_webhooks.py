@@ -263,6 +263,10 @@ def test_deliveries_may_be_lost_doubled_late_and_out_of_order(crm: Client, recei
     assert {title: titles.count(title) for title in titles} == {f"Deal {number}": 2 for number in range(10)}
     assert titles != sorted(titles)
     assert receiver.posts[0][0] - began >= 0.1
+    until(lambda: not crm.control("GET", "pipedrive/webhooks")["waiting"])
+    told = crm.control("GET", "pipedrive/webhooks/acknowledged")["events"]
+    assert [kind for kind, _, _, _ in told] == ["deal"] * 11
+    assert sum(acknowledged for *_, acknowledged in told) == 10
 
 
 @pytest.mark.parametrize("wrong", [{"pace": -1}, {"pace": "x"}, {"unknown": 1}])
