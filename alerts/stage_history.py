@@ -73,8 +73,8 @@ def stays(deal: Deal, changes: Sequence[tuple[str, str | None, str | None, datet
 
     created = deal.created_on or day(deal.created_at)
     seen_at = deal.source.first_synced_at
-    # What happened before the first synchronisation was not seen.
-    seen = seen_at is not None and seen_at <= deal.created_at
+    # What happened before the first synchronisation was not seen, unless the CRM has told its history.
+    seen = deal.history_known or (seen_at is not None and seen_at <= deal.created_at)
     since, exact = (created, True) if seen else (max(created, day(seen_at or clock.now)), False)
     state = {"stage": first("stage", deal.stage_ref), "status": first("status", deal.status)}
     found: list[Stay] = []

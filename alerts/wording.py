@@ -567,6 +567,9 @@ def unknown(reason: str) -> str:
         "no_close_date": _("The deal has no close date in the CRM."),
         "no_holder": _("No contact of the deal holds this role in the CRM."),
         "no_titles": _("None of the people engaged has a job title in the CRM."),
+        "participants_unread": _("Waits until the participants of this deal have been read from the CRM."),
+        "mail_unread": _("Waits until the e-mails of this deal have been read from the CRM."),
+        "history_unread": _("Waits until the history of this deal has been read from the CRM."),
     }.get(reason, _("A fact is missing."))
 
 

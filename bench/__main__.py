@@ -8,6 +8,7 @@ import argparse
 import logging
 
 from bench import dataset
+from bench.connectors import public_connectors
 from bench.evaluation import evaluate_all, evaluate_growth, evaluate_one, preview, rls
 from bench.pages import list_page
 from bench.sync import sync_first
@@ -15,7 +16,10 @@ from bench.webhooks import webhook_ack
 
 BENCHES = {
     bench.__name__: bench
-    for bench in (evaluate_all, evaluate_growth, evaluate_one, preview, rls, list_page, sync_first, webhook_ack)
+    for bench in (
+        *(evaluate_all, evaluate_growth, evaluate_one, preview, rls, list_page),
+        *(sync_first, public_connectors, webhook_ack),
+    )
 }
 
 

@@ -28,8 +28,8 @@ def rows_of(stream: str, kind: Kept) -> str:
     """The condition, on `t`, by which the rows of a stream are told from others in the table of its kind."""
     if kind != "activities":
         return "true"
-    # Of Pipedrive's the mail is left out that is known by its time alone (deals.upsert).
-    return "t.external_id NOT LIKE 'mail/%%'" if stream == "activities" else f"t.external_id LIKE '{stream}/%%'"
+    # Of Pipedrive's the mail is left out: it is no activity there (crm_sync.details), or known by its time alone.
+    return "t.external_id NOT LIKE 'mail%%/%%'" if stream == "activities" else f"t.external_id LIKE '{stream}/%%'"
 
 
 def count(source: Source, stream: str, kind: Kept) -> int:

@@ -24,6 +24,7 @@ SEARCH = {"pipedrive": (10, 2_000), "hubspot": (5, 1_000)}  # no header tells it
 # A window of the CRM's then holds at most BURST + PACE of what it allows; the rest is for the account's other programs.
 BURST, PACE = 0.1, 0.8
 RESERVE = 0.1  # of the day's budget: kept for what webhooks say has changed
+PATIENT = 0.5  # likewise, of what can wait (crm_sync.details): kept for the regular reading and the webhooks
 DAY_KNOWN = 3_600_000  # milliseconds for which it is believed that a day's budget is spent: when it resets is not told
 
 # The generic cell rate algorithm. `due`: when the bucket is full again; `held`: until when the CRM is to be left alone.
@@ -66,12 +67,14 @@ def _valkey(url: str) -> redis.Redis:
 
 @dataclass(frozen=True)
 class ConnectionBudget:
-    """What one connection may still ask. `urgent`: for a webhook, which may spend the day's reserve, too."""
+    """What one connection may still ask. `urgent`: for a webhook, which may spend the day's reserve, too. `patient`:
+    for what can wait, and leaves half of the day to others."""
 
     provider: str
     organisation: int
     connection: int
     urgent: bool = False
+    patient: bool = False
 
     @property
     def _key(self) -> str:
@@ -85,8 +88,9 @@ class ConnectionBudget:
         buckets = [(self._key, LIMITS)]
         if search:
             buckets.insert(0, (f"{self._key}:search", SEARCH))
+        reserve = 0 if self.urgent else PATIENT if self.patient else RESERVE
         for key, limits in buckets:
-            wait = self._run(TAKE, key, *limits[self.provider], DAY_KNOWN, 0 if self.urgent else RESERVE, PACE, BURST)
+            wait = self._run(TAKE, key, *limits[self.provider], DAY_KNOWN, reserve, PACE, BURST)
             if wait < 0:
                 raise RateLimited("nothing is left of the day's budget", daily=True, reserved=wait == -2)
             if wait:

@@ -10,6 +10,20 @@ _CONVERSATION, _WAITING = 0x5643, 0x5657
 
 
 @contextmanager
+def claim(kind: int, connection_id: int) -> Iterator[bool]:
+    """Whether this process alone is at work of this `kind` (a number among the locks of this database)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [kind, connection_id])
+        claimed = cursor.fetchone()[0]
+    try:
+        yield claimed
+    finally:
+        if claimed:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [kind, connection_id])
+
+
+@contextmanager
 def conversation(connection_id: int, patience: int | None = None) -> Iterator[bool]:
     """From asking a CRM to writing its answer: one such at a time for a connection, in the order of asking.
 

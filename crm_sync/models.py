@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, User
 from accounts.tenancy import TenantKey, TenantModel
+from crm_sync.providers.pipedrive.types import suggested
 from deals.models import Source
 
 
@@ -39,6 +40,7 @@ class Connection(TenantModel):
     state = models.CharField(max_length=12, choices=State, default=State.CONNECTED)
     role_field = models.CharField(max_length=100, blank=True)
     title_field = models.CharField(max_length=100, blank=True)
+    mapping_version = models.IntegerField(default=0, db_default=0)  # grows with each change of fields or types
     connected_at = models.DateTimeField()
     synced_until = models.DateTimeField(null=True)  # everything that changed before is here
     # While its data are deleted: rows that were there, NULL until they are counted, and rows that are gone.
@@ -47,6 +49,67 @@ class Connection(TenantModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "source"], name="connection_source_unique")]
+
+
+class ActivityType(TenantModel):
+    """A type of a Pipedrive account's activities, and what these are; one that the CRM deactivated keeps it.
+
+    Vigie knows that of the types that every account has; of the others an admin says so. `found_at`: when it was first
+    seen.
+    """
+
+    class Kind(models.TextChoices):
+        CALL = "call", _("Call")
+        MEETING = "meeting", _("Meeting")
+        MESSAGE = "message", _("Message")
+        NONE = "", _("Does not count")
+
+    connection = TenantKey(Connection, related_name="activity_types", db_index=False)
+    key = models.CharField(max_length=100)
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=10, choices=Kind, blank=True)
+    active = models.BooleanField(default=True)
+    is_new = models.BooleanField(default=False)  # came after the first reading, and no admin has saved the types since
+    found_at = models.DateTimeField()
+    chosen_at = models.DateTimeField(null=True)
+    chosen_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "connection", "key"], name="activity_type_unique")
+        ]
+
+    @property
+    def suggestion(self) -> str:
+        """What it looks like by its name, until an admin has said what it is."""
+        return "" if self.chosen_at or self.kind else suggested(self.key, self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Reapplication(TenantModel):
+    """A change of the mapping on its way to what is stored (crm_sync.reapplying); at most one unfinished a connection.
+
+    `types`: activities become what their types are now. `domains`: who took part by an address in one of these is
+    looked at anew. `total` activities are concerned, NULL until they are counted; those up to the id `last` are done.
+    """
+
+    connection = TenantKey(Connection, related_name="reapplications", db_index=False)
+    types = models.BooleanField(default=False)
+    domains = models.JSONField(default=list)
+    total = models.IntegerField(null=True)
+    done = models.IntegerField(default=0)
+    last = models.BigIntegerField(default=0)
+    asked_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "connection"], name="reapplication_one_at_a_time", condition=Q(finished_at=None)
+            )
+        ]
 
 
 class AccountRoute(models.Model):
@@ -126,6 +189,28 @@ class StreamProgress(TenantModel):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "run", "stream"], name="stream_unique")]
         ordering = ["position"]
+
+
+class DetailProgress(TenantModel):
+    """How far the reading of single deals has come (crm_sync.details), one row for each `Detail` of the provider.
+
+    `records`: deals read so far. `refused`: deals in a row that the CRM would not let us read. `left_out`: the access
+    does not allow it. After other trouble (`problem`) the connection's details wait until `retry_at`.
+    """
+
+    connection = TenantKey(Connection, related_name="details", db_index=False)
+    detail = models.CharField(max_length=20)
+    records = models.IntegerField(default=0)
+    refused = models.IntegerField(default=0)
+    left_out = models.BooleanField(default=False)
+    problem = models.CharField(max_length=30, blank=True)  # code of a CrmError
+    attempts = models.IntegerField(default=0)  # failures in a row
+    retry_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "connection", "detail"], name="detail_progress_unique")
+        ]
 
 
 class Reconciliation(TenantModel):

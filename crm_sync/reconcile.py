@@ -148,6 +148,7 @@ class Reconciler:
     def __init__(self, organisation_id: int, connection_id: int) -> None:
         self.organisation_id, self.connection_id = organisation_id, connection_id
         self._provider: Provider | None = None
+        self._mapping = -1
 
     def step(self) -> bool:
         """One page; False when nothing is left to do, or all that is has to wait (`retry_at`)."""
@@ -164,31 +165,38 @@ class Reconciler:
             if report.started_at is None:
                 _start(report)
         try:
-            self._provider = self._provider or sync.provider_of(report.connection)
             if report.phase == Phase.READING:
-                self._read(report, self._provider)
+                self._read(report)
             else:
-                self._mend(report, self._provider)
+                self._mend(report)
         except (CrmError, vault.Unreadable) as error:
             self._provider = None
             with tenant(self.organisation_id):
                 _trouble(report, error)
         return True  # the other streams may do
 
-    def _read(self, report: Reconciliation, provider: Provider) -> None:
-        page = provider.versions(report.stream, report.cursor)
+    def _reach(self, connection: Connection) -> Provider:
+        """The provider, made anew when the mapping has changed."""
+        with tenant(self.organisation_id):
+            mapping = Connection.objects.values_list("mapping_version", flat=True).get(pk=connection.pk)
+        if self._provider is None or mapping != self._mapping:
+            self._provider, self._mapping = sync.provider_of(connection), mapping
+        return self._provider
+
+    def _read(self, report: Reconciliation) -> None:
+        page = self._reach(report.connection).versions(report.stream, report.cursor)
         with tenant(self.organisation_id):
             if _is_as(report):
                 _collect(report, page)
 
-    def _mend(self, report: Reconciliation, provider: Provider) -> None:
+    def _mend(self, report: Reconciliation) -> None:
         with tenant(self.organisation_id):
             ids = _next(report)
             if not ids:
                 _finish(report)
                 return
         with locks.conversation(self.connection_id):
-            batch, gone = _ask(provider, report.stream, [one.external_id for one in ids])
+            batch, gone = _ask(self._reach(report.connection), report.stream, [one.external_id for one in ids])
             with tenant(self.organisation_id):
                 if _is_as(report):
                     _repair(report, ids, batch, gone)

@@ -17,7 +17,7 @@ from accounts.models import Organisation, User
 from accounts.tenancy import tenant
 from alerts import queue
 from alerts.tasks import evaluate_changed
-from crm_sync import brake, fields, locks, oauth, providers, routes, vault
+from crm_sync import activity_types, brake, fields, locks, oauth, providers, routes, vault
 from crm_sync.budget import ConnectionBudget
 from crm_sync.models import Connection, StreamProgress, SyncRun
 from crm_sync.providers.base import (
@@ -36,8 +36,10 @@ from deals.upsert import upsert
 
 logger = logging.getLogger(__name__)
 
-# Re-read before the last synchronisation's end: index lag and timestamps of whole seconds (RELIABILITY §2).
-OVERLAP = {"pipedrive": timedelta(minutes=5), "hubspot": timedelta(minutes=10)}
+# Re-read before the last synchronisation's end: a CRM's index may show a change ten minutes late, and Pipedrive's times
+# are whole seconds.
+OVERLAP = {"pipedrive": timedelta(minutes=15), "hubspot": timedelta(minutes=15)}
+CLOCKS_DIFFER = timedelta(seconds=10)  # less is the time that an answer takes, and Date's whole seconds
 # Without these there is nothing to watch; any other stream that may not be read is left out, and said.
 NEEDED = {"pipelines", "deals"}
 RETRY = (30, 60, 120, 300, 600)  # seconds after the first, second, … failure in a row
@@ -111,8 +113,11 @@ def _keep(
             "crm_user": account.user_id[:50],
         },
     )
+    from crm_sync import details
+
     routes.keep(source)
     SyncRun.objects.filter(organisation=organisation, connection=connection, finished_at=None).update(retry_at=None)
+    details.try_again(connection)
     return connection
 
 
@@ -154,23 +159,26 @@ def _provider(name: str, login: oauth.Login, **more: Any) -> Provider:
     return providers.connect(name, login.token, oauth=login.by_oauth, api_url=login.api_url, **more)
 
 
-def provider_of(connection: Connection, *, urgent: bool = False) -> Provider:
+def provider_of(connection: Connection, *, urgent: bool = False, patient: bool = False) -> Provider:
     """Its CRM; what came by signing in is renewed before it ends. Raises vault.Unreadable, CrmError.
 
-    `urgent`: it may spend the part of the day's budget that is kept for webhooks.
+    `urgent`: it may spend the part of the day's budget that is kept for webhooks; `patient`: it leaves half of it.
 
     Better outside a transaction: while one of many callers renews, the others wait for the connection's row.
     """
     oauth.freshen(connection)
     source = connection.source
+    with tenant(connection.organisation_id):
+        kinds = activity_types.kinds(connection)
     return _provider(
         connection.provider,
         oauth.Login.of(connection),
         role_field=connection.role_field,
         title_field=connection.title_field,
+        activity_kinds=kinds,
         time_zone=source.time_zone,
         currency=source.currency,
-        budget=ConnectionBudget(connection.provider, connection.organisation_id, connection.pk, urgent),
+        budget=ConnectionBudget(connection.provider, connection.organisation_id, connection.pk, urgent, patient),
     )
 
 
@@ -239,6 +247,7 @@ def save_fields(connection: Connection, role_field: str, title_field: str) -> No
     streams = ("persons",) if connection.role_field == role_field else holders
     connection.role_field, connection.title_field = role_field, title_field
     connection.save(update_fields=["role_field", "title_field"])
+    Connection.objects.filter(pk=connection.pk).update(mapping_version=F("mapping_version") + 1)
     start(connection, streams=streams)
 
 
@@ -312,6 +321,7 @@ class Reader:
             with tenant(self.organisation_id):
                 return _trouble(run, progress, trouble)
         with tenant(self.organisation_id):
+            _keep_time(run, provider.clock_ahead())
             _write(run, progress, page)
         if run.kind == SyncRun.Kind.FIRST and progress.pages and (progress.pages + 1).bit_count() == 1:
             # After page 2, 4, 8, …
@@ -345,10 +355,18 @@ class Reader:
     def _reach(self, connection: Connection) -> Provider:
         """The provider, made anew when an admin has changed token or mapping meanwhile, or the token was renewed."""
         oauth.freshen(connection)
-        login = (connection.token, connection.role_field, connection.title_field)
+        mapped = (connection.role_field, connection.title_field, str(connection.mapping_version))
+        login = (connection.token, *mapped)
         if self._provider is None or login != self._login:
             self._provider, self._login = provider_of(connection), login
         return self._provider
+
+
+def _keep_time(run: SyncRun, ahead: timedelta) -> None:
+    """`until` is told in the CRM's time, as are the times of change that the next run compares with it."""
+    until = run.started_at + ahead
+    if abs(run.until - until) > CLOCKS_DIFFER:
+        SyncRun.objects.filter(pk=run.pk).update(until=until)
 
 
 def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
@@ -364,6 +382,8 @@ def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
     offered = {} if page.batch.roles is None else _offered(source)
     batch, stopped = brake.spare(run.connection, progress, page.batch)
     touched = upsert(source, batch, Clock.of(run.organisation))
+    if page.types:
+        activity_types.learn(progress, page.types, now())
     if stopped:  # the comparison says what the CRM does not have any more, and asks an admin
         reconcile.begin(run.connection, stopped)
     if offered and not offered.items() <= _offered(source).items():
@@ -390,7 +410,9 @@ def _offered(source: Source) -> dict[str, str]:
 
 
 def _finish(run: SyncRun) -> None:
-    """Everything up to `run.until` is here."""
+    """Everything up to `run.until` is here, but for what is read of single deals."""
+    from crm_sync.tasks import read_details
+
     source = run.connection.source
     SyncRun.objects.filter(pk=run.pk).update(finished_at=now(), problem="", problem_detail="")
     if run.kind != SyncRun.Kind.FIELDS:
@@ -401,6 +423,7 @@ def _finish(run: SyncRun) -> None:
         _refresh_statistics()
         queue.mark(run.organisation, run.organisation.deals.filter(source=source).values_list("pk", flat=True))
     evaluate_changed.delay_on_commit(run.organisation_id)  # type: ignore[attr-defined]
+    read_details.delay_on_commit(run.organisation_id, run.connection_id)  # type: ignore[attr-defined]
 
 
 def _refresh_statistics() -> None:

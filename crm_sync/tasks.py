@@ -10,8 +10,9 @@ from django.db.models import Q
 from accounts.models import Organisation
 from accounts.tenancy import tenant
 from alerts.tasks import evaluate_changed
+from crm_sync import details as single
+from crm_sync import locks, reapplying, removal, sync, vault
 from crm_sync import reconcile as comparison
-from crm_sync import removal, sync, vault
 from crm_sync.models import Connection, SyncRun
 from crm_sync.providers.base import CrmError
 from deals.clock import Clock
@@ -19,6 +20,7 @@ from deals.clock import Clock
 logger = logging.getLogger(__name__)
 
 SHIFT = 60  # seconds that one task works before it makes room for others
+SHORT_SHIFT = 3  # likewise, of one whose work can wait: nobody's changes shall wait for it
 KEEP_RUNS = timedelta(days=14)  # a stream that was not read for so long is read whole again
 EVALUATE_EVERY = 5  # seconds between two evaluations of what has arrived
 
@@ -73,12 +75,18 @@ def sweep() -> None:
             leaving = organisation.connections.filter(state=Connection.State.DELETING)
             removals = list(leaving.values_list("pk", flat=True))
             compared = comparison.waiting(organisation.pk)
+            remapped = reapplying.waiting()
+            unread = single.waiting(organisation.pk)
         for run in runs:
             advance.delay(organisation.pk, run)
         for connection in removals:
             remove.delay(organisation.pk, connection)
         for connection in compared:
             reconcile.delay(organisation.pk, connection)
+        for connection in remapped:
+            reapply.delay(organisation.pk, connection)
+        for connection in unread:
+            read_details.delay(organisation.pk, connection)
 
 
 @shared_task
@@ -106,6 +114,22 @@ def reconcile(organisation_id: int, connection_id: int) -> None:
 
 
 @shared_task
+def read_details(organisation_id: int, connection_id: int) -> None:
+    """Carry on what is read of single deals, one request at a time. Another worker at it is left alone."""
+    with locks.claim(single.LOCK, connection_id) as claimed:
+        if not claimed:
+            return
+        end = time.monotonic() + SHORT_SHIFT
+        reader = single.Reader(organisation_id, connection_id)
+        while more := reader.step():
+            if time.monotonic() > end:
+                break
+    evaluate_changed.delay(organisation_id)
+    if more:
+        read_details.delay(organisation_id, connection_id)
+
+
+@shared_task
 def remove(organisation_id: int, connection_id: int) -> None:
     """Carry the deletion of an account's data on. A page that is being read is waited for (`sweep` asks again)."""
     with sync.claim(SyncRun(connection_id=connection_id)) as claimed:
@@ -117,6 +141,20 @@ def remove(organisation_id: int, connection_id: int) -> None:
                 break
     if more:
         remove.delay(organisation_id, connection_id)
+
+
+@shared_task
+def reapply(organisation_id: int, connection_id: int) -> None:
+    """Carry the application of a changed mapping on. Another worker at it is left alone."""
+    with locks.claim(reapplying.LOCK, connection_id) as claimed:
+        if not claimed:
+            return
+        end = time.monotonic() + SHIFT
+        while more := reapplying.step(organisation_id, connection_id, sync.now()):
+            if time.monotonic() > end:
+                break
+    if more:
+        reapply.delay(organisation_id, connection_id)
 
 
 @shared_task

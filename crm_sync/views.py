@@ -12,12 +12,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Organisation
 from accounts.views import MemberRequest, admin_required_to_post, member_required
-from crm_sync import oauth, reconciliation_views, removal, sync, vault, webhooks, wording
-from crm_sync.forms import ConnectForm, FieldsForm
-from crm_sync.models import Connection, StreamProgress, SyncRun
+from crm_sync import details, oauth, reconciliation_views, removal, sync, webhooks, wording
+from crm_sync.forms import ConnectForm
+from crm_sync.models import Connection, DetailProgress, StreamProgress, SyncRun
 from crm_sync.providers.base import CrmError
 from crm_sync.status import Status, connections_with_run, status_of
 from deals.clock import Clock
+from deals.records import Detail
 
 STOP_POLLING = 286
 RUNS_SHOWN = 5
@@ -70,6 +71,15 @@ class ShownConnection:
     def comparison(self) -> reconciliation_views.Comparison:
         return reconciliation_views.comparison(self.connection)
 
+    @cached_property
+    def details(self) -> list[ShownStream]:
+        """How far the reading of single deals has come; nothing before it begins."""
+        if self.disconnected or self.connection.source.first_synced_at is None:
+            return []
+        found = {progress.detail: progress for progress in self.connection.details.all()}
+        left = details.remaining(self.connection)
+        return [_detail(what, left[what], found.get(what), self.connection.provider) for what in left]
+
     @property
     def told(self) -> str:
         """How changes arrive."""
@@ -77,13 +87,14 @@ class ShownConnection:
         return wording.told(self.connection.provider, feed.polled if feed else "unchecked")
 
     @property
+    def deal_by_deal(self) -> bool:
+        """Whether single deals are being read."""
+        return any(detail.state == "running" for detail in self.details)
+
+    @property
     def parked(self) -> str:
         count = webhooks.parked(self.connection).count()
         return wording.parked(count) if count else ""
-
-    @property
-    def has_fields(self) -> bool:
-        return self.connection.provider == "pipedrive" and not self.disconnected
 
 
 def _shown(connection: Any, clock: Clock) -> ShownConnection:
@@ -116,6 +127,17 @@ def _stream(stream: StreamProgress, provider: str, reading: bool) -> ShownStream
     return ShownStream(name, stream.records, "done" if stream.finished else "running" if reading else "waiting")
 
 
+def _detail(what: Detail, left: int, progress: DetailProgress | None, provider: str) -> ShownStream:
+    records = progress.records if progress else 0
+    name, waits = wording.detail(what), bool(progress and progress.retry_at and progress.retry_at > sync.now())
+    if progress and progress.left_out:
+        return ShownStream(name, records, "left_out", wording.detail_left_out(what, provider))
+    told = wording.detail_paused(progress.problem, provider) if progress and waits else ""
+    if left:
+        told = " ".join([wording.deals_left(left), told]).strip()
+    return ShownStream(name, records, "waiting" if waits else "running" if left else "done", told)
+
+
 def _outcome(run: SyncRun) -> str:
     if run.problem:
         return wording.problem(run.problem, run.connection.provider, run.problem_detail)[0]
@@ -129,7 +151,9 @@ def connections_context(organisation: Organisation) -> dict[str, Any]:
     return {
         "section": "connection",
         "connections": shown,
-        "running": any(item.running or item.deleting or item.comparison.under_way for item in shown),
+        "running": any(
+            item.running or item.deleting or item.comparison.under_way or item.deal_by_deal for item in shown
+        ),
         "connected": any(not item.disconnected for item in shown),
     }
 
@@ -211,24 +235,3 @@ def connection_disconnect(request: MemberRequest, pk: int) -> HttpResponse:
         sync.disconnect(connection)
         messages.success(request, _("%(crm)s is disconnected and its token forgotten. What was read stays.") % crm)
     return redirect("crm_sync:connection")
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@admin_required_to_post
-def connection_fields(request: MemberRequest, pk: int) -> HttpResponse:
-    """Where the CRM has no role or job title of its own: which of its fields hold them. Asks the CRM for its fields."""
-    connection = _connection(request, pk)
-    context: dict[str, Any] = {"section": "connection", "connection": connection}
-    try:
-        fields = sync.provider_of(connection).fields()
-    except (CrmError, vault.Unreadable) as error:
-        code = getattr(error, "code", "token_unreadable")
-        context["problem"] = " ".join(wording.problem(code, connection.provider))
-        return render(request, "crm_sync/fields.html", context)
-    initial = {"role_field": connection.role_field, "title_field": connection.title_field}
-    form = FieldsForm(request.POST if request.method == "POST" else None, fields=fields, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        sync.save_fields(connection, form.cleaned_data["role_field"], form.cleaned_data["title_field"])
-        messages.success(request, _("Saved. The people are being read again."))
-        return redirect("crm_sync:connection")
-    return render(request, "crm_sync/fields.html", context | {"form": form}, status=422 if form.errors else 200)

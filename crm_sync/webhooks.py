@@ -271,12 +271,18 @@ def _write(connection: Connection, kind: Kept, page: Page, events: Sequence[Webh
     organisation = connection.organisation
     source = Source.objects.get(organisation=organisation, pk=connection.source_id)
     merges = [MergeRecord(kind, event.into, (event.ref,)) for event in events if event.into and kind != "activities"]  # type: ignore[arg-type]
-    batch = replace(page.batch, gone={kind: page.gone}, merges=merges)
+    # An empty answer deletes nothing: only what was also told to be gone is. Of a change to something that the CRM does
+    # not know (yet) it is asked once more; then the regular reading has to find it.
+    told = {event.ref for event in events if event.action != "change"}
+    gone = [ref for ref in page.gone if ref in told]
+    odd = {event.pk for event in events if event.ref in {*page.gone} - told and event.attempts == 1}
+    batch = replace(page.batch, gone={kind: gone}, merges=merges)
     removal.revive(source, batch)  # nothing is newer than what the CRM answered just now
     touched = upsert(source, batch, Clock.of(organisation))
     if source.first_synced_at:  # before, an alert would only say what has not been read yet
         queue.mark(organisation, touched)
-    WebhookEvent.objects.filter(pk__in=[event.pk for event in events]).update(done_at=sync.now(), problem="")
+    done = [event.pk for event in events if event.pk not in odd]
+    WebhookEvent.objects.filter(pk__in=done).update(done_at=sync.now(), problem="")
 
 
 def _end(connection: Connection, events: Sequence[WebhookEvent], problem: str) -> None:
@@ -359,7 +365,10 @@ def register(organisation_id: int, connection_id: int) -> None:
         if connection is None:
             return
         feed, _ = WebhookFeed.objects.get_or_create(organisation=connection.organisation, connection=connection)
-    polled, repaired = _register(connection, feed)
+    found = _register(connection, feed)
+    if found is None:  # the next sweep asks again
+        return
+    polled, repaired = found
     with tenant(organisation_id):
         had = WebhookFeed.objects.filter(pk=feed.pk, polled="").exists()
         WebhookFeed.objects.filter(pk=feed.pk).update(polled=polled, checked_at=sync.now())
@@ -368,8 +377,9 @@ def register(organisation_id: int, connection_id: int) -> None:
             sync.start(connection)
 
 
-def _register(connection: Connection, feed: WebhookFeed) -> tuple[str, bool]:
-    """Why the connection is polled ("" when it is told), and whether something had been missing."""
+def _register(connection: Connection, feed: WebhookFeed) -> tuple[str, bool] | None:
+    """Why the connection is polled ("" when it is told), and whether something had been missing; None: the CRM could
+    not be asked."""
     Polled = WebhookFeed.Polled
     if not is_reachable(connection.provider):
         return Polled.ADDRESS, False
@@ -381,10 +391,10 @@ def _register(connection: Connection, feed: WebhookFeed) -> tuple[str, bool]:
         return "", sync.provider_of(connection).keep_webhooks(secret.url, USER, secret.password)
     except MissingPermission:
         return Polled.PERMISSION, False
-    except UnexpectedAnswer:
-        return Polled.REFUSED, False
-    except (CrmError, vault.Unreadable):  # nothing is known: as it was
-        return feed.polled, False
+    except UnexpectedAnswer as error:
+        return (Polled.REFUSED, False) if (error.status or 0) >= 400 else None
+    except (CrmError, vault.Unreadable):
+        return None
 
 
 def _secret_of(connection: Connection, feed: WebhookFeed) -> Secret:

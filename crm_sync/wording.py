@@ -6,6 +6,7 @@ from django.utils.translation import ngettext
 from alerts import formats
 from crm_sync.providers import PROVIDERS
 from crm_sync.providers.base import CrmError
+from deals.records import Detail
 
 
 def label(provider: str) -> str:
@@ -19,6 +20,7 @@ def stream(name: str) -> str:
         "pipelines": _("Pipelines"),
         "stages": _("Stages"),
         "roles": _("Contact roles"),
+        "activity_types": _("Activity types"),
         "organizations": _("Companies"),
         "companies": _("Companies"),
         "persons": _("People"),
@@ -32,6 +34,32 @@ def stream(name: str) -> str:
         "meetings": _("Meetings"),
         "communications": _("Messages"),
     }.get(name, name)
+
+
+def detail(what: Detail) -> str:
+    """What is read of single deals."""
+    names = {"history": _("Histories"), "participants": _("Participants"), "mail": _("E-mails on deals")}
+    return names[what]
+
+
+def detail_left_out(what: Detail, provider: str) -> str:
+    scopes = {"history": "recents:read", "participants": "deals:read", "mail": "mail:read"}
+    return _(
+        "The access does not allow it (%(scope)s). Alerts are judged without. Connect again with it to have it read."
+    ) % {"scope": scopes[what]}
+
+
+def detail_paused(code: str, provider: str) -> str:
+    if code in ("daily_limit", "daily_reserve"):
+        return _(
+            "Paused: half of the day's requests of %(crm)s is kept for what changes. It goes on by itself when the "
+            "budget, which all your tools share, is renewed."
+        ) % {"crm": label(provider)}
+    return " ".join(problem(code, provider))
+
+
+def deals_left(count: int) -> str:
+    return ngettext("%(count)s deal to go.", "%(count)s deals to go.", count) % {"count": formats.number(count)}
 
 
 def problem(code: str, provider: str, detail: str = "") -> tuple[str, str]:

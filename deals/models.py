@@ -84,6 +84,20 @@ class Colleague(Mirrored):
         return self.name
 
 
+class OwnDomains(TenantModel):
+    """That an admin has said which mail domains are the organisation's own (`Organisation.own_domains`): one row.
+
+    Until then they are filled in from the addresses of its colleagues. `version` grows with each change.
+    """
+
+    version = models.IntegerField(default=1)
+    chosen_at = models.DateTimeField()
+    chosen_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation"], name="own_domains_once")]
+
+
 class OwnerLink(TenantModel):
     """Whom an admin says a CRM user is; nobody when `user` is None. Without a row they are found by e-mail address."""
 
@@ -285,8 +299,16 @@ class Deal(Mirrored):
     mail_at = models.DateTimeField(null=True)
     archived = models.BooleanField(default=False)
     deleted = models.BooleanField(default=False)
+    participants_told = models.TextField(blank=True, default="", db_default="")  # `DealRecord`
+    mail_told = models.TextField(blank=True, default="", db_default="")
 
-    # What was seen to change between two reads; kept by `deals.upsert`.
+    # Bits of `deals.records.BITS`: what is to be read of this deal, and what has never been read and some rules wait
+    # for. A new mail makes no rule wait: what was known before it goes on being judged until it is read.
+    unread = models.SmallIntegerField(default=0, db_default=0)
+    waits = models.SmallIntegerField(default=0, db_default=0)
+    history_known = models.BooleanField(default=False, db_default=False)  # the CRM's own history is in FieldChange
+
+    # What was seen to change between two reads, or what the CRM's history says of it; kept by `deals.upsert`.
     stage_seen_at = models.DateTimeField(null=True)
     reopened_at = models.DateTimeField(null=True)
     amount_emptied_at = models.DateTimeField(null=True)  # it became missing or zero
@@ -340,6 +362,9 @@ class Deal(Mirrored):
                 condition=Q(status="open", archived=False, deleted=False),
             ),
             models.Index(fields=["organisation", "roll_at"], name="deal_roll", condition=Q(roll_at__isnull=False)),
+            models.Index(
+                fields=["organisation", "source", "status", "closed_at"], name="deal_unread", condition=Q(unread__gt=0)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -347,12 +372,16 @@ class Deal(Mirrored):
 
 
 class DealContact(TenantModel):
-    """A contact that the CRM associates with the deal; `roles` holds keys given on this deal only."""
+    """A contact that the CRM associates with the deal; `roles` holds keys given on this deal only.
+
+    `participant`: in the deal's own list of participants (Pipedrive), which is read after the deal.
+    """
 
     deal = TenantKey(Deal, related_name="deal_contacts", db_index=False)
     contact = TenantKey(Contact, null=True, on_delete=models.CASCADE, related_name="deal_contacts", db_index=False)
     contact_ref = models.TextField()
     primary = models.BooleanField(default=False)
+    participant = models.BooleanField(default=False, db_default=False)
     roles = ArrayField(models.TextField(), default=list)
 
     class Meta:
@@ -370,6 +399,7 @@ class Activity(Mirrored):
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="activities", db_index=False)
     kind = models.CharField(max_length=10)
+    type_ref = models.TextField(blank=True, default="", db_default="")  # `ActivityRecord.type`
     state = models.CharField(max_length=12)
     subject = models.TextField(blank=True)
     at = models.DateTimeField(null=True)
@@ -455,7 +485,10 @@ class DealPerson(TenantModel):
 
 
 class FieldChange(TenantModel):
-    """A change of stage, amount, close date, status or owner, as seen between two reads. `old` and `new` are text."""
+    """A change of stage, amount, close date, status or owner; `old` and `new` are text.
+
+    As seen between two reads, but for the owner until the CRM's own history replaces it (deals.details).
+    """
 
     deal = TenantKey(Deal, related_name="changes", db_index=False)
     field = models.CharField(max_length=20)

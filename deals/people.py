@@ -16,7 +16,11 @@ FREE_MAIL = {
     *("gmail.com", "googlemail.com", "outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "live.com", "live.fr"),
     *("msn.com", "yahoo.com", "yahoo.fr", "icloud.com", "me.com", "mac.com", "aol.com", "gmx.com", "gmx.net", "gmx.de"),
     *("web.de", "orange.fr", "wanadoo.fr", "free.fr", "sfr.fr", "laposte.net", "bbox.fr", "proton.me", "mail.com"),
-    *("protonmail.com", "zoho.com", "yandex.com"),
+    *("protonmail.com", "zoho.com", "yandex.com", "ymail.com", "hotmail.co.uk", "live.co.uk", "yahoo.co.uk"),
+    *("hotmail.de", "hotmail.es", "hotmail.it", "yahoo.de", "yahoo.es", "yahoo.it", "yahoo.ca", "outlook.de", "gmx.fr"),
+    *("gmx.at", "gmx.ch", "neuf.fr", "club-internet.fr", "numericable.fr", "aliceadsl.fr", "mailo.com", "pm.me"),
+    *("fastmail.com", "hey.com", "tutanota.com", "t-online.de", "bluewin.ch", "skynet.be", "libero.it", "mail.ru"),
+    *("yandex.ru", "qq.com", "163.com", "live.be", "live.nl", "outlook.be", "hotmail.be", "hotmail.ch", "outlook.es"),
 }
 
 
@@ -287,7 +291,7 @@ def resolve(
 def _own_domains(cursor: CursorWrapper, source: Source) -> None:
     """Prefill the organisation's own mail domains from its colleagues' addresses; never a free-mail domain.
 
-    After the first synchronisation the list is the admin's.
+    After the first synchronisation, or once an admin has chosen, the list is theirs.
     """
     cursor.execute(
         """
@@ -297,6 +301,7 @@ def _own_domains(cursor: CursorWrapper, source: Source) -> None:
         ) d, deals_source s
         WHERE o.id = %(org)s AND d.domains IS NOT NULL AND s.organisation_id = %(org)s AND s.id = %(source)s
               AND (s.first_synced_at IS NULL OR o.own_domains = '[]') AND NOT o.own_domains @> to_jsonb(d.domains)
+              AND NOT EXISTS (SELECT FROM deals_owndomains WHERE organisation_id = %(org)s)
         """,
         {"org": source.organisation_id, "source": source.pk, "free": sorted(FREE_MAIL)},
     )
@@ -366,12 +371,13 @@ STRANGERS = """
 PARTIES = """
     WITH said AS (
         SELECT p.id, p.person_id AS person_before, p.engaged AS engaged_before,
-               w.person_id, w.person_id IS NOT NULL AND NOT p.declined AND CASE a.kind
-                   WHEN 'meeting' THEN p.part = 'attendee' OR p.part = 'organiser' AND EXISTS (
+               w.person_id, w.person_id IS NOT NULL AND NOT p.declined AND CASE p.part
+                   WHEN 'attendee' THEN true
+                   WHEN 'organiser' THEN EXISTS (
                        SELECT FROM deals_participant q
                        WHERE q.organisation_id = %(org)s AND q.activity_id = a.id AND q.id <> p.id)
-                   WHEN 'call' THEN p.part = 'other'
-                   ELSE p.part IN ('to', 'from') END AS engaged
+                   WHEN 'other' THEN a.kind = 'call'
+                   ELSE p.part IN ('to', 'from') AND a.kind IN ('email', 'message') END AS engaged
         FROM concerned_activity t
         JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
         JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
@@ -388,13 +394,13 @@ PARTIES = """
     UPDATE deals_participant p SET person_id = x.person_id, engaged = x.engaged FROM changed x
     WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.id = ANY(ARRAY(SELECT id FROM changed))
 """
-# A meeting that records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
+# What records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
 MEANING = """
     WITH changed AS MATERIALIZED (
         SELECT id, everybody AND NOT alone AS internal, nobody AND NOT alone AS nobody_coming FROM (
             SELECT t.id, a.internal, a.nobody_coming, COALESCE(bool_and(p.colleague), false) AS everybody,
                    COALESCE(bool_and(p.colleague OR p.declined), false) AS nobody,
-                   COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser' AND a.kind = 'meeting'
+                   COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser'
                        OR p.part = 'from' AND p.colleague AND a.kind IN ('email', 'message')), false) AS alone
             FROM concerned_activity t
             JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id

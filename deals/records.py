@@ -20,8 +20,13 @@ Kind = Literal["call", "email", "message", "meeting"]
 # the others never took place
 State = Literal["planned", "held", "attempt", "cancelled", "no_show", "rescheduled", "draft", "bounced"]
 # to, cc, bcc, from: parties of an e-mail or message · attendee: invited to a meeting · organiser: of a meeting
-# other: the other side of a call
+# other: the other side of a call · Pipedrive has attendees and organisers whatever the kind
 Part = Literal["to", "cc", "bcc", "from", "attendee", "organiser", "other"]
+# What a CRM tells of single deals only, read after everything else (crm_sync.details), and its bit in a set of them.
+Detail = Literal["history", "participants", "mail"]
+BITS: Mapping[Detail, int] = {"history": 1, "participants": 2, "mail": 4}
+# What a deal's history is told of; `status` as in `Status`, `stage` by its id, `amount` to the cent, `close_on` ISO.
+Told = Literal["stage", "amount", "close_on", "status"]
 # What a CRM may delete, by the name of its table.
 Kept = Literal["pipelines", "stages", "companies", "contacts", "deals", "activities"]
 
@@ -110,6 +115,8 @@ class DealRecord:
 
     `stage_entered_at` is None where the CRM does not know it; `close_on` is a date in the zone that CRM.md names.
     `mail_at` is the time of the last mail which the CRM tells without letting it be read.
+    `details`: bits of what there is to read of this deal alone. `participants_told`, `mail_told`: what the CRM says of
+    their number or time, as text; another text than before means that there is something new to read.
     """
 
     external_id: str
@@ -130,6 +137,35 @@ class DealRecord:
     mail_at: datetime | None = None
     archived: bool = False
     deleted: bool = False
+    details: int = 0
+    participants_told: str = ""
+    mail_told: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    """One change of a deal as the CRM keeps it. None: there was, or is, no value."""
+
+    field: Told
+    old: str | None
+    new: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRecord:
+    """All changes of a deal that the CRM keeps, in any order; they replace what was seen between two readings."""
+
+    deal: str
+    changes: tuple[ChangeRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DealParticipantsRecord:
+    """Everybody who takes part in a deal: (contact, since when, if the CRM tells that)."""
+
+    deal: str
+    contacts: tuple[tuple[str, datetime | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +187,8 @@ class ActivityRecord:
     Timed: `at` is when it happened or will (PRODUCT §1 "When": call start, meeting end, e-mail sent; for a done
     Pipedrive activity the earlier of due end and done), `ends_at` the planned end. All-day: `on` is the day, `at` is
     None, `done_at` when it was marked done.
+
+    `type`: the CRM's own type, where an admin says of what kind its activities are (Pipedrive).
     """
 
     external_id: str
@@ -167,6 +205,7 @@ class ActivityRecord:
     deals: tuple[str, ...] = ()
     participants: tuple[ParticipantRecord, ...] = ()
     deleted: bool = False
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,4 +237,6 @@ class Batch:
     activities: Sequence[ActivityRecord] = field(default=())
     other_activities: Sequence[str] = field(default=())
     gone: Mapping[Kept, Sequence[str]] = field(default_factory=dict)
+    histories: Sequence[HistoryRecord] = field(default=())
+    participants: Sequence[DealParticipantsRecord] = field(default=())
     merges: Sequence[MergeRecord] = field(default=())

@@ -8,6 +8,7 @@ from django.db.backends.utils import CursorWrapper
 
 from deals.copy import load
 from deals.models import Source
+from deals.records import BITS
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,15 @@ class Table:
     """How one kind of record is written.
 
     `columns`: name → SQL type, the first identifies the row within its source. `keys`: foreign key → (the column with
-    the CRM's id of the target, the target's table). `defaults`: values of derived columns in a new row. `also`: further
+    the CRM's id of the target, the target's table). `hints`: come with the columns and are not
+    stored. `defaults`: values of derived columns in a new row (`i` holds columns and hints). `also`: further
     assignments for a row that exists (`t` is the stored row, `excluded` the new one).
     """
 
     name: str
     columns: dict[str, str]
     keys: dict[str, tuple[str, str]] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
     defaults: dict[str, str] = field(default_factory=dict)
     guarded: bool = True  # an older updated_at never overwrites a newer one
     also: str = ""
@@ -31,7 +34,7 @@ class Table:
         if not rows:
             return []
         incoming = f"incoming_{self.name}"
-        load(cursor, incoming, self.columns, rows)
+        load(cursor, incoming, self.columns | self.hints, rows)
         identity, *facts = self.columns
         facts += self.keys
         joins = "".join(
@@ -124,7 +127,10 @@ DEAL = Table(
         "mail_at": "timestamptz",
         "archived": "boolean",
         "deleted": "boolean",
+        "participants_told": "text",
+        "mail_told": "text",
     },
+    hints={"details": "smallint"},
     keys={
         "pipeline_id": ("pipeline_ref", "deals_pipeline"),
         "stage_id": ("stage_ref", "deals_stage"),
@@ -138,6 +144,8 @@ DEAL = Table(
         "engaged_count": "0",
         "titled_count": "0",
         "alert_mask": "0",
+        "unread": f"CASE i.status WHEN 'open' THEN i.details ELSE i.details & {BITS['history']} END",
+        "waits": "i.details",
     },
     also=f""",
         stage_seen_at = CASE WHEN (t.stage_ref, t.pipeline_ref) <> (excluded.stage_ref, excluded.pipeline_ref)
@@ -149,13 +157,22 @@ DEAL = Table(
                                  ELSE t.amount_emptied_at END,
         amount_missing_at = CASE WHEN excluded.amount IS NOT NULL THEN NULL
                                  WHEN t.amount IS NOT NULL THEN excluded.updated_at
-                                 ELSE t.amount_missing_at END""",
+                                 ELSE t.amount_missing_at END,
+        unread = (t.unread
+            | CASE WHEN (t.stage_ref, t.amount, t.close_on, t.status) IS DISTINCT FROM
+                        (excluded.stage_ref, excluded.amount, excluded.close_on, excluded.status)
+                   THEN excluded.unread & {BITS["history"]} ELSE 0 END
+            | CASE WHEN t.participants_told <> excluded.participants_told THEN {BITS["participants"]} ELSE 0 END
+            | CASE WHEN t.mail_told <> excluded.mail_told THEN {BITS["mail"]} ELSE 0 END
+            | CASE WHEN t.status <> 'open' THEN t.waits ELSE 0 END
+            ) & CASE excluded.status WHEN 'open' THEN 7 ELSE {BITS["history"]} END""",
 )
 ACTIVITY = Table(
     "deals_activity",
     {
         "external_id": "text",
         "kind": "text",
+        "type_ref": "text",
         "state": "text",
         "subject": "text",
         "at": "timestamptz",

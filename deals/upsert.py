@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from deals import merging, people, rates, removal, search, summaries, titles
+from deals import details, merging, people, rates, removal, search, summaries, titles
 from deals.clock import Clock
 from deals.copy import load
 from deals.models import Deal, Role, Source
@@ -54,7 +54,7 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         contacts += removal.mark(cursor, source, "contacts", batch.gone.get("contacts", ()))
         _arrived(cursor, source, "deals_dealcontact", "contact", "deals_contact", contacts)
         deals = latest(batch.deals)
-        touched = _deals(cursor, source, deals)
+        touched = _deals(cursor, source, deals) | details.write(cursor, source, batch)
         touched.update(removal.mark(cursor, source, "deals", batch.gone.get("deals", ())))
         moved = merging.move(cursor, source, batch.merges, clock)
         companies, contacts = [*{*companies, *moved.companies}], [*{*contacts, *moved.contacts}]
@@ -260,10 +260,13 @@ def _deals(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord])
             r.mail_at,
             r.archived,
             r.deleted,
+            r.participants_told,
+            r.mail_told,
+            r.details,
         )
         for r in records
     ]
-    load(cursor, "incoming_deals_deal", DEAL.columns, rows)
+    load(cursor, "incoming_deals_deal", DEAL.columns | DEAL.hints, rows)
     cursor.execute(
         """
         INSERT INTO deals_fieldchange (organisation_id, deal_id, field, old, new, changed_at)
@@ -315,6 +318,12 @@ def _deal_contacts(cursor: CursorWrapper, source: Source, records: Sequence[Deal
             DELETE FROM deals_dealcontact x USING d WHERE x.organisation_id = %(org)s AND x.deal_id = d.id
             AND NOT EXISTS (SELECT FROM incoming_dealcontact i
                             WHERE i.deal_ref = d.external_id AND i.contact_ref = x.contact_ref)
+            AND NOT x.participant RETURNING x.deal_id
+        ), left_with AS ( -- a participant goes on being one without what the deal itself says
+            UPDATE deals_dealcontact x SET "primary" = false, roles = '{}' FROM d
+            WHERE x.organisation_id = %(org)s AND x.deal_id = d.id AND x.participant
+            AND (x."primary" OR x.roles <> '{}') AND NOT EXISTS (
+                SELECT FROM incoming_dealcontact i WHERE i.deal_ref = d.external_id AND i.contact_ref = x.contact_ref)
             RETURNING x.deal_id
         ), written AS (
             INSERT INTO deals_dealcontact AS t
@@ -328,7 +337,7 @@ def _deal_contacts(cursor: CursorWrapper, source: Source, records: Sequence[Deal
             WHERE (t."primary", t.roles, t.contact_id)
                   IS DISTINCT FROM (excluded."primary", excluded.roles, excluded.contact_id)
             RETURNING t.deal_id
-        ) SELECT deal_id FROM gone UNION SELECT deal_id FROM written
+        ) SELECT deal_id FROM gone UNION SELECT deal_id FROM left_with UNION SELECT deal_id FROM written
         """,
         {"org": source.organisation_id, "source": source.pk, "deals": [r.external_id for r in records]},
     )
@@ -344,7 +353,7 @@ def _unreadable_mail(deals: Iterable[DealRecord]) -> list[ActivityRecord]:
             state="held",
             subject="",
             at=deal.mail_at,
-            updated_at=deal.updated_at,
+            updated_at=deal.mail_at,  # so that it gives way for good to a mail that could be read (deals.details)
             deals=(deal.external_id,),
         )
         for deal in deals
@@ -364,6 +373,7 @@ def _activities(
             (
                 r.external_id,
                 r.kind,
+                r.type,
                 r.state,
                 r.subject,
                 r.at,

@@ -548,7 +548,8 @@ def parties_of(record: ActivityRecord, people: People) -> list[Party]:
 
 
 def party_of(one: ParticipantRecord, kind: str, people: People) -> Party:
-    direct = {"meeting": ("attendee", "organiser"), "call": ("other",)}.get(kind, ("to", "from"))
+    invited = ("attendee", "organiser")
+    direct = {"meeting": invited, "call": ("other", *invited)}.get(kind, ("to", "from", *invited))
     more: dict[str, Any] = {
         "engages": one.part in direct,
         "declined": one.declined,

@@ -9,7 +9,8 @@ titles). Default settings, calendar days.
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -62,10 +63,23 @@ def alerts(deal: Deal, people: People, now: datetime, zone: ZoneInfo, roles: Map
 # ---- Pipedrive
 
 
+# By the key of the type, where nobody has said otherwise: those that every account has.
+TYPES = {"call": "call", "meeting": "meeting", "lunch": "meeting"}
+
+
 def pipedrive(
-    url: str, token: str, zone: ZoneInfo, role_field: str | None = None, title_field: str | None = None
+    url: str,
+    token: str,
+    zone: ZoneInfo,
+    role_field: str | None = None,
+    title_field: str | None = None,
+    kinds: Mapping[str, str] = TYPES,
+    domains: Collection[str] | None = None,
 ) -> tuple[list[Deal], People]:
-    """Open deals and people. A done activity took place; attendees and persons are its recorded participants."""
+    """Open deals and people. A done activity took place; attendees and persons are its recorded participants.
+
+    `domains`: the organisation's own, where an admin has said them.
+    """
     get = requests.Session()
     get.headers["x-api-token"] = token
 
@@ -79,6 +93,13 @@ def pipedrive(
             if not query["cursor"]:
                 return
 
+    def listed(path: str) -> list[dict[str, Any]]:
+        """The first 500 of a list of v1; no deal has more."""
+        answer = get.get(f"{url}{path}", params={"limit": 500}, timeout=30)
+        answer.raise_for_status()
+        assert not answer.json()["additional_data"]["pagination"]["more_items_in_collection"]
+        return list(answer.json()["data"] or [])
+
     fields = list(rows("/api/v2/personFields"))
 
     def named(name: str) -> str | None:
@@ -91,7 +112,7 @@ def pipedrive(
 
     role_key, title_key = role_field or named("Buying role"), title_field or named("Job title")
     labels = {o["id"]: o["label"] for f in fields if f["field_code"] == role_key for o in f["options"] or []}
-    people = People(user["email"] for user in rows("/api/v1/users"))
+    people = People((user["email"] for user in rows("/api/v1/users")), domains)
     for person in rows("/api/v2/persons"):
         chosen = held(person, role_key)  # an enum is one id, a set a list of ids, a text field a text
         options = [labels.get(one, one) for one in (chosen if isinstance(chosen, list) else [chosen]) if one]
@@ -99,7 +120,8 @@ def pipedrive(
         people.add(str(person["id"]), addresses, held(person, title_key), map(str, options))
 
     deals = {}
-    for row in rows("/api/v2/deals", include_fields="last_incoming_mail_time,last_outgoing_mail_time"):
+    told = "last_incoming_mail_time,last_outgoing_mail_time,participants_count,email_messages_count"
+    for row in rows("/api/v2/deals", include_fields=told):
         created, close = moment(row["add_time"]), row["expected_close_date"]
         if row["status"] != "open" or row["is_deleted"] or row["is_archived"] or not created:
             continue
@@ -111,15 +133,27 @@ def pipedrive(
             close_date=date.fromisoformat(close) if close else None,
             stage_entry=moment(row["stage_change_time"]) or created,
         )
-        if row["person_id"]:
-            deal.roles = people.roles_on_deal({str(row["person_id"]): set()})
+        its = f"/api/v1/deals/{row['id']}"
+        taking_part = {str(row["person_id"])} if row["person_id"] else set()
+        if row["participants_count"]:
+            taking_part |= {str(one["person_id"]["value"]) for one in listed(f"{its}/participants")}
+        deal.roles = people.roles_on_deal({person: set() for person in sorted(taking_part)})
+        messages = [one["data"] for one in listed(f"{its}/mailMessages")] if row["email_messages_count"] else []
+        deal.activities += [pipedrive_mail(message, people) for message in messages]
+        readable = max((a.when for a in deal.activities if a.took_place), default=None)
         mails = [at for name in ("incoming", "outgoing") if (at := moment(row.get(f"last_{name}_mail_time")))]
-        if mails:  # a mail that may not be read engages nobody
+        if mails and (readable is None or max(mails) > readable):  # a mail that may not be read engages nobody
             deal.activities.append(Activity("email", max(mails), True, False, []))
+        for change in rows(f"{its}/changelog"):  # newest first
+            was, now, at = change["old_value"], change["new_value"], moment(change["time"])
+            if change["field_key"] == "status" and was != "open" and now == "open":
+                deal.reopened = deal.reopened or at
+            if change["field_key"] == "value" and not deal.amount and float(was or 0) and not float(now or 0):
+                deal.emptied = deal.emptied or at
         deals[row["id"]] = deal
 
     for row in rows("/api/v2/activities", include_fields="attendees"):
-        kind = {"call": "call", "meeting": "meeting", "lunch": "meeting"}.get(row["type"])
+        kind = kinds.get(row["type"])
         if not kind or row["is_deleted"] or row["deal_id"] not in deals or not row["due_date"]:
             continue
         done_at = moment(row["marked_as_done_time"]) if row["done"] else None
@@ -147,8 +181,24 @@ def pipedrive(
         parties += [p for p in (people.contact(str(id)) for id in persons) if p.person not in invited]
         if all(party.organiser for party in parties):
             parties = []
-        deals[row["deal_id"]].activities.append(Activity(kind, when, row["done"], True, parties))
+        deals[row["deal_id"]].activities.append(Activity(kind, when, row["done"], kind != "message", parties))
     return list(deals.values()), people
+
+
+def pipedrive_mail(message: dict[str, Any], people: People) -> Activity:
+    """A message on a deal: sender and recipients are engaged, copies are not. A draft was never sent."""
+    parties = []
+    for name in ("from", "to", "cc", "bcc"):
+        for one in message[name]:
+            linked, address = one["linked_person_id"], one["email_address"]
+            more = {"engages": name in ("from", "to")}
+            party = people.contact(str(linked), **more) if linked else people.address(address, **more)
+            parties.append(replace(party, colleague=party.colleague or people.is_colleague(address)))
+    if len(parties) == 1 and message["from"] and parties[0].colleague:
+        parties = []  # only its sender is recorded: counts, and engages nobody
+    when, sent = moment(message["message_time"]), not (message["draft_flag"] or message["deleted_flag"])
+    assert when
+    return Activity("email", when, sent, False, parties)
 
 
 # ---- HubSpot
@@ -198,8 +248,9 @@ def hubspot(url: str, token: str) -> tuple[list[Deal], People]:
     names = "amount,deal_currency_code,closedate,createdate,dealstage,hs_is_closed"
     names += ",hs_v2_date_entered_current_stage"
     deals = {}
-    for row in objects("deals", names, propertiesWithHistory="dealstage"):
-        p, history = row["properties"], (row.get("propertiesWithHistory") or {}).get("dealstage") or []
+    for row in objects("deals", names, propertiesWithHistory="dealstage,amount"):
+        p, histories = row["properties"], row.get("propertiesWithHistory") or {}
+        history, amounts = histories.get("dealstage") or [], histories.get("amount") or []
         if p["hs_is_closed"] == "true":
             continue
         closes, created = moment(p["closedate"]), moment(p["createdate"]) or moment(row["createdAt"])
@@ -219,6 +270,8 @@ def hubspot(url: str, token: str) -> tuple[list[Deal], People]:
             stage_entry=entered or created,
             reopened=reopenings[0] if reopenings else None,
         )
+        emptied = [moment(new["timestamp"]) for new, old in pairwise(amounts) if empty(new) and not empty(old)]
+        deals[row["id"]].emptied = emptied[0] if emptied and not deals[row["id"]].amount else None
     for id, contacts in links("deals", "contacts", list(deals)).items():
         labels = {str(to["toObjectId"]): {t["label"] for t in to["associationTypes"] if t["label"]} for to in contacts}
         deals[id].roles = people.roles_on_deal(labels)
@@ -242,6 +295,10 @@ def hubspot(url: str, token: str) -> tuple[list[Deal], People]:
                 if activity and str(to["toObjectId"]) in deals:
                     deals[str(to["toObjectId"])].activities.append(activity)
     return list(deals.values()), people
+
+
+def empty(version: dict[str, Any]) -> bool:
+    return not version["value"] or not Decimal(version["value"])
 
 
 def hubspot_activity(kind: str, p: dict[str, Any], contacts: list[Party], people: People) -> Activity | None:

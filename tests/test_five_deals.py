@@ -22,7 +22,7 @@ from accounts.tenancy import tenant
 from alerts import engine
 from alerts.models import Alert
 from alerts.rules import BY_KIND
-from crm_sync import sync
+from crm_sync import details, sync
 from crm_sync.management.commands.create_demo import DEMO
 from deals import summaries
 from deals.clock import Clock
@@ -198,6 +198,7 @@ def test_every_verdict_on_deals_of_the_demo(transactional_db: None, tmp_path: Pa
         with tenant(organisation):
             [connection] = organisation.connections.all()
         sync.pull(connection)
+        details.read_all(connection)
     clock = Clock.of(organisation, NOW)
     with tenant(organisation):
         # What lay ahead on 5 November may be past on the machine's clock, by which the pages were written.

@@ -18,7 +18,7 @@ from accounts.tenancy import tenant
 from alerts import engine
 from alerts import settings as alert_settings
 from alerts.models import Alert
-from crm_sync import sync
+from crm_sync import details, sync
 from deals.clock import Clock
 from deals.models import Deal, Role
 from tests.crm_sandbox.shapes import published
@@ -43,6 +43,7 @@ def judged(folder: Path, crm: str, served: Json, zone: str, now: datetime) -> Al
         with tenant(organisation):
             connection = sync.connect(organisation, crm, f"sandbox-{crm}-token")
         sync.pull(connection)
+        details.read_all(connection)
     clock = Clock.of(organisation, now)
     with tenant(organisation):
         roles = dict(Role.objects.values_list("key", "label"))

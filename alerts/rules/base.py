@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from django.db.models import Expression, F, TextChoices, Value
+from django.db.models import Expression, F, Q, TextChoices, Value
 from django.db.models.functions import Greatest
+from django.db.models.lookups import GreaterThan
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from deals.clock import Clock
+from deals.records import BITS, Detail
 
 Settings = Mapping[str, Any]  # of one rule: {"enabled": bool, parameter: value}
 Dated = Expression | F
@@ -121,6 +123,12 @@ class Rule:
 def not_before_life(*dates: Dated) -> Expression:
     """The latest of `dates`, creation and last reopening: nothing holds since before the deal was (re)opened."""
     return Greatest(*dates, F("created_on"), F("reopened_on"))
+
+
+def never_read(what: Detail) -> Q:
+    """Where the second phase of the first synchronisation has not reached the deal (docs/adr/0020): a rule that needs
+    these facts waits. What is new later is no reason to wait: what was known before it goes on being judged."""
+    return Q(GreaterThan(F("waits").bitand(BITS[what]), Value(0)))
 
 
 def text(value: str) -> Value:

@@ -1,9 +1,9 @@
-from django.db.models import Case, DateField, Expression, F, Q, TextField, When
+from django.db.models import Case, DateField, Expression, F, Q, TextField, Value, When
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from alerts.rules.base import Dated, Family, Number, PerRole, Rule, Settings, not_before_life, text
+from alerts.rules.base import Dated, Family, Number, PerRole, Rule, Settings, never_read, not_before_life, text
 from deals.clock import Clock
 
 
@@ -42,7 +42,11 @@ class KeyRole(Rule):
         "reopened_on": "the day of the last reopening, if any",
     }
     clear = "Until the limit is reached; an interaction with a holder moves the date on which it would fire."
-    reasons = {"no_holder": "no contact of the deal holds the role: silent, as it may be that nobody has filled it in"}
+    reasons = {
+        "no_holder": "no contact of the deal holds the role: silent, as it may be that nobody has filled it in",
+        "participants_unread": "the participants of the deal have not been read yet: one of them may hold the role",
+        "mail_unread": "the e-mails of the deal have not been read yet: one of them may engage a holder",
+    }
     false_alarms = """
     - The holder has left, or the role has passed to somebody else, and nobody has said so in the CRM.
     - The holder speaks through an assistant, or was on a call that is logged with another contact.
@@ -58,10 +62,18 @@ class KeyRole(Rule):
     def fires_on(self, settings: Settings, clock: Clock, subject: str) -> Dated:
         # NULL is ignored by GREATEST: without a holder the sum must be NULL by itself.
         since = not_before_life(Coalesce(_date(subject, "last_on"), _date(subject, "since")))
-        return Case(When(roles__has_key=subject, then=clock.after(since, settings["roles"][subject])))
+        return Case(
+            When(never_read("participants") | never_read("mail"), then=Value(None)),
+            When(roles__has_key=subject, then=clock.after(since, settings["roles"][subject])),
+        )
 
     def unknown(self, settings: Settings, clock: Clock, subject: str) -> Expression:
-        return Case(When(~Q(roles__has_key=subject), then=text("no_holder")), output_field=TextField())
+        return Case(
+            When(never_read("participants"), then=text("participants_unread")),
+            When(~Q(roles__has_key=subject), then=text("no_holder")),
+            When(never_read("mail"), then=text("mail_unread")),
+            output_field=TextField(),
+        )
 
     def limit(self, settings: Settings, subject: str) -> int:
         return int(settings["roles"][subject])

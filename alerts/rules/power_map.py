@@ -2,7 +2,7 @@ from django.db.models import Case, Expression, F, Q, TextField, Value, When
 from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
-from alerts.rules.base import Choice, Dated, Family, Number, Rule, Settings, not_before_life, text
+from alerts.rules.base import Choice, Dated, Family, Number, Rule, Settings, never_read, not_before_life, text
 from deals.clock import Clock
 from deals.seniority import Level
 
@@ -55,6 +55,7 @@ class PowerMap(Rule):
     """
     reasons = {
         "no_close_date": "the deal has no close date, and nobody of the level was engaged",
+        "mail_unread": "the close date is near, and the e-mails of the deal, which may engage somebody, are unread",
         "no_titles": "the close date is near, and none of the people engaged has a job title",
     }
     false_alarms = """
@@ -74,14 +75,20 @@ class PowerMap(Rule):
         return Case(
             When(top_level__gte=settings["level"], then=Value(None)),
             When(engaged_count__gt=0, titled_count=0, then=Value(None)),
+            When(self._near(settings, clock) & never_read("mail"), then=Value(None)),
             When(close_on__isnull=False, then=not_before_life(clock.before(F("close_on"), settings["days"]))),
         )
 
+    @staticmethod
+    def _near(settings: Settings, clock: Clock) -> Q:
+        return Q(LessThanOrEqual(clock.before(F("close_on"), settings["days"]), Value(clock.today)))
+
     def unknown(self, settings: Settings, clock: Clock, subject: str) -> Expression:
-        near = Q(LessThanOrEqual(clock.before(F("close_on"), settings["days"]), Value(clock.today)))
+        near = self._near(settings, clock)
         return Case(
             When(top_level__gte=settings["level"], then=Value(None)),
             When(close_on__isnull=True, then=text("no_close_date")),
+            When(near & never_read("mail"), then=text("mail_unread")),
             When(near & Q(engaged_count__gt=0, titled_count=0), then=text("no_titles")),
             output_field=TextField(),
         )

@@ -1,8 +1,8 @@
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, Expression, F, TextField, Value, When
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext_lazy as _
 
-from alerts.rules.base import Dated, Family, Number, Rule, Settings, days, not_before_life
+from alerts.rules.base import Dated, Family, Number, Rule, Settings, days, never_read, not_before_life, text
 from deals.clock import Clock
 
 
@@ -45,6 +45,7 @@ class SingleContact(Rule):
     While the streak is shorter than the minimum (also when the newest interaction engages several people, or when
     there is no interaction at all), or younger than the limit.
     """
+    reasons = {"mail_unread": "the e-mails of the deal have not been read yet: one of them may engage a second person"}
     false_alarms = """
     - The company is one person, or one person decides and says so.
     - Others take part without being recorded: in copy only, on a call logged with one contact, in the same room.
@@ -60,11 +61,15 @@ class SingleContact(Rule):
         oldest = Greatest(F("streak_on__0"), F("created_on"))
         enough = F(f"streak_on__{settings['minimum'] - 1}")
         return Case(
+            When(never_read("mail"), then=Value(None)),
             When(
                 streak_count__gte=settings["minimum"],
                 then=not_before_life(clock.after(oldest, settings["days"]), enough),
-            )
+            ),
         )
+
+    def unknown(self, settings: Settings, clock: Clock, subject: str) -> Expression:
+        return Case(When(never_read("mail"), then=text("mail_unread")), output_field=TextField())
 
     def evidence(self, settings: Settings, subject: str) -> dict[str, Dated]:
         return {

@@ -1,10 +1,13 @@
 from typing import Any
 
-from django.db.models import Case, F, IntegerField, Value, When
+from django.db.models import Case, Expression, F, IntegerField, Q, TextField, Value, When
 from django.utils.translation import gettext_lazy as _
 
-from alerts.rules.base import Dated, Family, PerStage, Rule, Settings, days, not_before_life
+from alerts.rules.base import Dated, Family, PerStage, Rule, Settings, days, never_read, not_before_life, text
 from deals.clock import Clock
+
+# The CRM does not say when the deal entered its stage, and its history, which may, has not been read yet.
+UNTOLD = Q(stage_known=False) & never_read("history")
 
 
 class StuckInStage(Rule):
@@ -22,7 +25,8 @@ class StuckInStage(Rule):
     - Entering the stage again restarts the days.
     - A change of pipeline is an entry, a renamed stage is none. Reopening a deal is an entry, too.
     - The entry is the one that the CRM tells (HubSpot: `hs_v2_date_entered_current_stage`, Pipedrive:
-      `stage_change_time`); else the change that Vigie saw between two synchronisations.
+      `stage_change_time`); else the last one of its history; else the change that Vigie saw between two
+      synchronisations.
     - Where neither tells, the deal has been in its stage since its creation, said as "at least".
     - A limit for a stage that is gone matches nothing, and the admin is told.
     """
@@ -33,6 +37,7 @@ class StuckInStage(Rule):
         "reopened_on": "the day of the last reopening, if any",
     }
     clear = "Until the limit is reached; a change of stage begins anew."
+    reasons = {"history_unread": "the CRM does not tell the entry itself, and the deal's history is not read yet"}
     false_alarms = """
     - Some stages take long by nature (legal review, a pilot): give them a limit of their own.
     - The deal moved on and nobody moved it in the CRM.
@@ -51,7 +56,11 @@ class StuckInStage(Rule):
         )
 
     def fires_on(self, settings: Settings, clock: Clock, subject: str) -> Dated:
-        return not_before_life(clock.after(F("stage_entered_on"), self.limit(settings, subject)))
+        since = not_before_life(clock.after(F("stage_entered_on"), self.limit(settings, subject)))
+        return Case(When(UNTOLD, then=Value(None)), default=since)
+
+    def unknown(self, settings: Settings, clock: Clock, subject: str) -> Expression:
+        return Case(When(UNTOLD, then=text("history_unread")), output_field=TextField())
 
     def evidence(self, settings: Settings, subject: str) -> dict[str, Dated]:
         return {

@@ -1,5 +1,7 @@
 """The CRMs that Vigie reads. A new one is a folder here, a name in PROVIDERS and a setting for its address."""
 
+from collections.abc import Mapping
+
 from django.conf import settings
 
 from crm_sync.providers.base import Budget, Provider
@@ -17,6 +19,7 @@ def connect(
     api_url: str = "",
     role_field: str = "",
     title_field: str = "",
+    activity_kinds: Mapping[str, str] = {},
     time_zone: str = "UTC",
     currency: str = "",
     budget: Budget | None = None,
@@ -32,6 +35,7 @@ def connect(
         oauth=oauth,
         role_field=role_field,
         title_field=title_field,
+        activity_kinds=activity_kinds,
         time_zone=time_zone or "UTC",
         currency=currency,
         timeout=settings.CRM_TIMEOUT,

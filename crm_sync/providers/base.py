@@ -7,10 +7,10 @@ A provider reads and nothing else: it knows neither Django nor the database. Its
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol
 
-from deals.records import Batch, Kept
+from deals.records import Batch, Detail, Kept
 
 
 class CrmError(Exception):
@@ -82,11 +82,21 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeOfActivity:
+    """A type that the CRM's users give activities; what was deactivated is told too."""
+
+    key: str
+    name: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a stream. `cursor` is opaque text for the next one, None at the end.
 
     `count` is the number of CRM records read, `high_water` the latest time of change among them (UTC).
-    `gone`: after `fetch`, the ids asked for that the CRM does not know (any more).
+    `gone`: after `fetch`, the ids asked for that the CRM does not know (any more). `types`: all of the CRM's own types
+    of activities, when they were read.
     """
 
     batch: Batch
@@ -94,6 +104,7 @@ class Page:
     count: int
     high_water: datetime | None
     gone: tuple[str, ...] = ()
+    types: tuple[TypeOfActivity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,8 @@ class Provider(ABC):
 
     `oauth`: the token came by signing in, and goes where such tokens go.
     `role_field`, `title_field`: keys of `fields()`, where the CRM has no role or title of its own.
+    `activity_kinds`: what the account's own types of activities are, by key, "" for nothing that counts; where it has
+    such types. One that is not named is what the CRM delivers it as.
     `time_zone`, `currency`: those of the account (`identify()`), for dates and amounts that the CRM gives without.
     `budget`: without one, only the CRM's own refusals are obeyed.
     """
@@ -160,6 +173,8 @@ class Provider(ABC):
     role_streams: ClassVar[tuple[str, ...]] = ()
     # Streams that can be compared with what is here, by `versions`, and the kind of their records.
     compared: ClassVar[Mapping[str, Kept]] = {}
+    # What is told of single deals only, in the order of its use, and of how many deals at most in one `detail`.
+    details: ClassVar[Mapping[Detail, int]] = {}
 
     @abstractmethod
     def __init__(
@@ -170,6 +185,7 @@ class Provider(ABC):
         oauth: bool = False,
         role_field: str = "",
         title_field: str = "",
+        activity_kinds: Mapping[str, str] = {},
         time_zone: str = "UTC",
         currency: str = "",
         timeout: tuple[float, float] = (5, 30),
@@ -201,8 +217,17 @@ class Provider(ABC):
         """One page of all that the CRM holds of a stream in `compared` and that `read` would give as a living record,
         in the fewest and smallest requests; ids as the records carry them. ValueError for another stream."""
 
+    def detail(self, what: Detail, deals: Sequence[str]) -> Batch:
+        """`what` of the deals with these ids, at most `details[what]` of them; one that the CRM does not know is left
+        out. ValueError for another detail and for what cannot be an id."""
+        raise ValueError(f"{self.label} tells no {what} of single deals.")
+
     def fields(self) -> list[Field]:
         return []
+
+    def clock_ahead(self) -> timedelta:
+        """By how much the CRM's clock was ahead of this machine's when it answered last (±2 s)."""
+        return timedelta(0)
 
     def keep_webhooks(self, url: str, user: str, password: str) -> bool:
         """See to it that changes are posted to `url` with HTTP Basic; whether something was missing and is made now.

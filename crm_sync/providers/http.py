@@ -11,7 +11,9 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -115,6 +117,7 @@ class Api:
         self._timeout = timeout
         self.max_wait = max_wait
         self.budget: Budget = budget or NoBudget()
+        self.clock_ahead = timedelta(0)  # the host's clock, by its last answer
         self._session = requests.Session()
         self._session.auth = auth
         self._session.headers.update({"Accept": "application/json", "User-Agent": "Vigie"})
@@ -175,7 +178,10 @@ class Api:
                 elif answer.status in DOWN:
                     problem = CrmDown(f"{method} {path}: {answer.status}")
                 else:
-                    return self._read(answer, f"{method} {path}", path)
+                    try:
+                        return self._read(answer, f"{method} {path}", path)
+                    except CrmDown as cut:
+                        problem = cut
             wait *= random.uniform(1, 1.25)
             if wait > patience or getattr(problem, "daily", False):
                 raise problem from None
@@ -206,6 +212,8 @@ class Api:
         with self._session.request(
             method, self._base_url + path, timeout=self._timeout, allow_redirects=False, stream=True, **content
         ) as response:
+            answered = _date(response.headers)
+            self.clock_ahead = answered - datetime.now(UTC) if answered else timedelta(0)
             return Answer(response.status_code, response.headers, b"".join(_limited(response, path)))
 
 
@@ -228,6 +236,8 @@ def _read(answer: Answer, request: str, path: str) -> dict[str, Any]:
     except ValueError:
         if answer.status == 403:  # Cloudflare's page: the host shuts out a client that went on after 429
             raise RateLimited(f"{request}: 403 without JSON", retry_after=_retry_after(answer.headers)) from None
+        if answer.status == 200 and _is_cut(answer.body):
+            raise CrmDown(f"{request}: a part of an answer") from None
         raise UnexpectedAnswer(f"{request}: {answer.status} without JSON", status=answer.status) from None
     if answer.status == 403:
         raise MissingPermission(f"{request}: 403", what=path, scopes=_missing_scopes(body))
@@ -235,6 +245,17 @@ def _read(answer: Answer, request: str, path: str) -> dict[str, Any]:
         code = body.get("category") or body.get("code") or ""
         raise UnexpectedAnswer(f"{request}: {answer.status} {str(code)[:80]}".strip(), status=answer.status)
     return body
+
+
+def _is_cut(body: bytes) -> bool:
+    """Whether it is JSON up to its end, and goes on: somebody on the way has lost the rest."""
+    try:
+        json.loads(body)
+    except json.JSONDecodeError as error:
+        return body[:1] == b"{" and (error.pos >= len(error.doc) or error.msg.startswith("Unterminated string"))
+    except (ValueError, RecursionError):
+        pass
+    return False
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -246,6 +267,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    """When the host says that it answered (RFC 9110, Date)."""
+    try:
+        date = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return None
+    # It is cut to whole seconds; the next one is never too early.
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)) + timedelta(seconds=1)
 
 
 def number_in(headers: Mapping[str, str], *names: str) -> float | None:

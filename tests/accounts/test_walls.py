@@ -12,9 +12,12 @@ from accounts.tenancy import UNWALLED, TenantModel, is_tenant_key, tenant
 from alerts import queue
 from alerts.models import Alert, Feedback, Parked, Run, SavedView, Snooze, StartView
 from crm_sync.models import (
+    ActivityType,
     Compared,
     Connection,
+    DetailProgress,
     OAuthState,
+    Reapplication,
     Reconciliation,
     StreamProgress,
     SyncRun,
@@ -22,7 +25,7 @@ from crm_sync.models import (
     WebhookFeed,
     WebhookRoute,
 )
-from deals.models import Deal, ExchangeRate, OwnerLink, Stage, TitleCorrection
+from deals.models import Deal, ExchangeRate, OwnDomains, OwnerLink, Stage, TitleCorrection
 from deals.records import ColleagueRecord, CompanyRecord, StageRecord, TeamRecord
 from tests.world import World
 from workplace.models import CalendarFeed, Invitation, Note, Onboarding, Review, ReviewedDeal
@@ -55,10 +58,14 @@ def inhabited() -> World:
             **mine, connection=link, kind=SyncRun.Kind.FIRST, until=w.clock.now, started_at=w.clock.now
         )
         StreamProgress.objects.create(**mine, run=run, position=0, stream="deals")
+        DetailProgress.objects.create(**mine, connection=link, detail="history")
         report = Reconciliation.objects.create(
             **mine, connection=link, stream="deals", position=0, key="x", asked_at=w.clock.now
         )
         Compared.objects.create(**mine, reconciliation=report, external_id="1")
+        ActivityType.objects.create(**mine, connection=link, key="call", name="Call", found_at=w.clock.now)
+        Reapplication.objects.create(**mine, connection=link, asked_at=w.clock.now)
+        OwnDomains.objects.create(**mine, chosen_at=w.clock.now)
         WebhookFeed.objects.create(**mine, connection=link)
         told = {"key": "x", "stream": "deals", "ref": "1", "action": "change"}
         WebhookEvent.objects.create(**mine, connection=link, **told, occurred_at=w.clock.now, received_at=w.clock.now)

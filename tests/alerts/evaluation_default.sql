@@ -28,6 +28,7 @@ WITH verdict AS MATERIALIZED (
     planned_id AS fact_1_activity,
     reopened_on AS fact_1_reopened_on,
     CASE
+      WHEN (waits & 4) > 0 THEN NULL
       WHEN streak_count >= 2 THEN GREATEST(
         (GREATEST((streak_on)[1], created_on) + 10), (streak_on)[2], created_on, reopened_on
       )
@@ -43,6 +44,7 @@ WITH verdict AS MATERIALIZED (
     CASE
       WHEN top_level >= 1 THEN NULL
       WHEN (engaged_count > 0 AND titled_count = 0) THEN NULL
+      WHEN ((close_on - 10) <= '2026-11-22' AND (waits & 4) > 0) THEN NULL
       WHEN close_on IS NOT NULL THEN GREATEST((close_on - 10), created_on, reopened_on)
       ELSE NULL
     END AS fires_3,
@@ -53,7 +55,10 @@ WITH verdict AS MATERIALIZED (
     engaged_count AS fact_3_engaged,
     (engaged_count - titled_count) AS fact_3_untitled,
     reopened_on AS fact_3_reopened_on,
-    GREATEST((stage_entered_on + 12), created_on, reopened_on) AS fires_4,
+    CASE
+      WHEN (NOT stage_known AND (waits & 1) > 0) THEN NULL
+      ELSE GREATEST((stage_entered_on + 12), created_on, reopened_on)
+    END AS fires_4,
     12 AS limit_4,
     stage_entered_on AS fact_4_entered_on,
     stage_known AS fact_4_exact,

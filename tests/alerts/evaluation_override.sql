@@ -46,6 +46,7 @@ verdict AS MATERIALIZED (
     CASE WHEN (pipeline_id IN (12) AND owner_id IN (41, 42)) THEN NULL ELSE planned_id END AS fact_1_activity,
     CASE WHEN (pipeline_id IN (12) AND owner_id IN (41, 42)) THEN NULL ELSE reopened_on END AS fact_1_reopened_on,
     CASE
+      WHEN (waits & 4) > 0 THEN NULL
       WHEN streak_count >= 2 THEN GREATEST(
         COALESCE(
           working_days[(NULLIF(width_bucket(GREATEST((streak_on)[1], created_on), working_days), 0) + 10)],
@@ -68,6 +69,7 @@ verdict AS MATERIALIZED (
       WHEN (
         pipeline_id IN (12) AND owner_id IN (41, 42)
       ) THEN CASE
+        WHEN ((waits & 2) > 0 OR (waits & 4) > 0) THEN NULL
         WHEN roles ? 'champion' THEN COALESCE(
           working_days[
             (
@@ -99,6 +101,7 @@ verdict AS MATERIALIZED (
         ELSE NULL
       END
       ELSE CASE
+        WHEN ((waits & 2) > 0 OR (waits & 4) > 0) THEN NULL
         WHEN roles ? 'champion' THEN COALESCE(
           working_days[
             (
@@ -139,6 +142,7 @@ verdict AS MATERIALIZED (
     CASE
       WHEN (pipeline_id IN (12) AND owner_id IN (41, 42)) THEN NULL
       ELSE CASE
+        WHEN ((waits & 2) > 0 OR (waits & 4) > 0) THEN NULL
         WHEN roles ? 'decision maker' THEN COALESCE(
           working_days[
             (
@@ -189,6 +193,12 @@ verdict AS MATERIALIZED (
     CASE
       WHEN top_level >= 1 THEN NULL
       WHEN (engaged_count > 0 AND titled_count = 0) THEN NULL
+      WHEN (
+        COALESCE(
+          working_days[(NULLIF(width_bucket(close_on, working_days), 11857) - 10)], (close_on - 10)
+        ) <= '2026-11-22'
+        AND (waits & 4) > 0
+      ) THEN NULL
       WHEN close_on IS NOT NULL THEN GREATEST(
         COALESCE(working_days[(NULLIF(width_bucket(close_on, working_days), 11857) - 10)], (close_on - 10)),
         created_on,
@@ -203,25 +213,28 @@ verdict AS MATERIALIZED (
     engaged_count AS fact_5_engaged,
     (engaged_count - titled_count) AS fact_5_untitled,
     reopened_on AS fact_5_reopened_on,
-    GREATEST(
-      GREATEST(
-        stage_entered_on,
-        COALESCE(
-          working_days[
-            (
-              NULLIF(
-                width_bucket(stage_entered_on, working_days), 0
-              ) + CASE
-                WHEN stage_id = 21 THEN 5 WHEN stage_id = 22 THEN 20 ELSE 12
-              END
-            )
-          ],
-          (stage_entered_on + CASE WHEN stage_id = 21 THEN 5 WHEN stage_id = 22 THEN 20 ELSE 12 END)
-        )
-      ),
-      created_on,
-      reopened_on
-    ) AS fires_6,
+    CASE
+      WHEN (NOT stage_known AND (waits & 1) > 0) THEN NULL
+      ELSE GREATEST(
+        GREATEST(
+          stage_entered_on,
+          COALESCE(
+            working_days[
+              (
+                NULLIF(
+                  width_bucket(stage_entered_on, working_days), 0
+                ) + CASE
+                  WHEN stage_id = 21 THEN 5 WHEN stage_id = 22 THEN 20 ELSE 12
+                END
+              )
+            ],
+            (stage_entered_on + CASE WHEN stage_id = 21 THEN 5 WHEN stage_id = 22 THEN 20 ELSE 12 END)
+          )
+        ),
+        created_on,
+        reopened_on
+      )
+    END AS fires_6,
     CASE WHEN stage_id = 21 THEN 5 WHEN stage_id = 22 THEN 20 ELSE 12 END AS limit_6,
     stage_entered_on AS fact_6_entered_on,
     stage_known AS fact_6_exact,

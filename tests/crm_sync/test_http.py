@@ -114,7 +114,6 @@ def test_redirects_are_not_followed():
     [
         b"",
         b"<html>Welcome</html>",
-        b"{",
         b"[]",
         b"null",
         b'{"a": NaN}',
@@ -160,6 +159,12 @@ def test_a_lasting_failure_is_told_after_three_tries():
 
 def test_a_truncated_answer_is_asked_again():
     with scripted(answer(200, b'{"a"', Content_Length="10"), answer(200, b'{"a": 1}')) as (_, api):
+        assert api.get("/deals") == {"a": 1}
+
+
+@pytest.mark.parametrize("cut", [b'{"a": "x', b'{"a": [1,'])
+def test_an_answer_whose_end_was_lost_without_a_word_is_asked_again(cut):
+    with scripted(answer(200, cut), answer(200, b'{"a": 1}')) as (_, api):
         assert api.get("/deals") == {"a": 1}
 
 

@@ -239,7 +239,7 @@ ANA = {
         ({}, []),
         (
             {"type": "call", "person_id": 6, "participants": [{"person_id": 6, "primary": True}, {"person_id": 8}]},
-            [ParticipantRecord("other", contact="6"), ParticipantRecord("other", contact="8")],
+            [ParticipantRecord("attendee", contact="6"), ParticipantRecord("attendee", contact="8")],
         ),
         (
             {"person_id": 6, "participants": [{"person_id": 6, "primary": True}]},

@@ -203,6 +203,20 @@ def test_a_crm_that_is_down_leaves_the_state_as_it_was(sandbox: Sandbox, organis
     assert feed_of(connection).polled == ""
 
 
+@pytest.mark.parametrize(
+    ("status", "again"), [(429, True), ("html403", True), ("truncated", True), (400, False), (403, False)]
+)
+def test_while_the_crm_cannot_be_asked_webhooks_are_looked_at_by_every_sweep(
+    sandbox: Sandbox, organisation: Organisation, status: object, again: bool
+) -> None:
+    """What it refuses is asked again after an hour."""
+    connection = connected(organisation, "pipedrive")
+    sandbox.fail("pipedrive", status, count=50, retry_after=300)
+    register(connection)
+    with tenant(organisation):
+        assert webhooks.unchecked(organisation, sync.now()) == ([connection.pk] if again else [])
+
+
 @pytest.mark.parametrize(("age", "looked_at"), [(0, False), (59, False), (61, True), (None, True)])
 def test_webhooks_are_looked_at_every_hour(
     sandbox: Sandbox, organisation: Organisation, age: int | None, looked_at: bool

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -22,10 +22,10 @@ from crm_sync.providers.base import (
     unpack,
 )
 from crm_sync.providers.http import Api, TokenHeader
-from crm_sync.providers.hubspot import mapping
+from crm_sync.providers.hubspot import history, mapping
 from crm_sync.providers.hubspot.mapping import Association
 from crm_sync.providers.values import currency, identifier, instant, items, text, zone
-from deals.records import Batch, DealRecord, Kept, PipelineRecord, RoleRecord, StageRecord, Status
+from deals.records import Batch, DealRecord, Detail, Kept, PipelineRecord, RoleRecord, StageRecord, Status
 
 Json = Mapping[str, Any]
 
@@ -102,6 +102,7 @@ class HubSpot(Provider):
     )
     hourly = frozenset({"owners", "pipelines", "roles", "archived"})
     role_streams = ("contacts", "deals")
+    details: ClassVar[Mapping[Detail, int]] = {"history": 50}  # fewer than without history (CRM: 400 beyond)
     compared: ClassVar[Mapping[str, Kept]] = {
         "pipelines": "pipelines",
         "stages": "stages",
@@ -119,6 +120,7 @@ class HubSpot(Provider):
         oauth: bool = False,
         role_field: str = "",
         title_field: str = "",
+        activity_kinds: Mapping[str, str] = {},
         time_zone: str = "UTC",
         currency: str = "",
         timeout: tuple[float, float] = (5, 30),
@@ -141,6 +143,9 @@ class HubSpot(Provider):
             time_zone=zone(text(details.get("timeZone"))).key,
             currency=currency(details.get("companyCurrency")),
         )
+
+    def clock_ahead(self) -> timedelta:
+        return self.api.clock_ahead
 
     def read(self, stream: str, cursor: str | None, since: datetime | None, until: datetime) -> Page:
         if stream not in self.streams:
@@ -235,14 +240,21 @@ class HubSpot(Provider):
         prefix = f"{stream}/" if stream in ACTIVITIES else ""
         return VersionPage([Version(prefix + text(one["id"]), mapping.updated(one)) for one in records], following)
 
-    def _by_id(self, stream: str, ids: list[str], archived: str) -> list[Json]:
+    def detail(self, what: Detail, deals: Sequence[str]) -> Batch:
+        """Stage, amount and close date as they were: `propertiesWithHistory` of batch/read, 50 deals at most."""
+        if what not in self.details or not all(re.fullmatch(r"[0-9]{1,19}", id) for id in deals):
+            raise ValueError(f"HubSpot tells no {what} of {', '.join(deals)[:80]}.")
+        records = self._by_id("deals", list(deals), "false", propertiesWithHistory=history.PROPERTIES)
+        return Batch(histories=[history.record(one, self._zone, self._stage_statuses) for one in records])
+
+    def _by_id(self, stream: str, ids: list[str], archived: str, **more: Any) -> list[Json]:
         path = f"{_objects(stream)}/batch/read"
-        body = {"inputs": [{"id": id} for id in ids], "properties": PROPERTIES[stream]}
+        body = {"inputs": [{"id": id} for id in ids], "properties": PROPERTIES[stream], **more}
         answer = self.api.post(f"{path}?archived={archived}", body)
         # 207: what it does not know is left out and told as an error; any other error would pass for "not known".
         if any(error.get("category") != "OBJECT_NOT_FOUND" for error in items(answer.get("errors"))):
             raise UnexpectedAnswer(f"{path}: not all could be read", status=207)
-        return _results(answer, path)[0]
+        return _results(_said(answer, path), path)[0]
 
     def _deleted(self, stream: str, records: list[Json]) -> Batch:
         """Records of the recycle bin: whom they were associated with is not asked any more."""
@@ -315,7 +327,7 @@ class HubSpot(Provider):
             # That a record has none is told as an error too; any other would pass for "has none".
             if any(error.get("category") != "OBJECT_NOT_FOUND" for error in items(body.get("errors"))):
                 raise UnexpectedAnswer(f"{path}: not all could be read", status=207)
-            answer = items(body.get("results"))
+            answer = items(_said(body, path).get("results"))
             results += answer
             asked, inputs = inputs, []
             for result in answer:
@@ -375,6 +387,13 @@ def _results(answer: Json, path: str, after: str = "") -> tuple[list[Json], str 
     if following and following == after:
         raise UnexpectedAnswer(f"{path}: a page that leads nowhere", status=200)
     return records, following
+
+
+def _said(answer: Json, path: str) -> Json:
+    """A batch tells of each of its inputs what it has, or as an error that it has nothing."""
+    if not answer.get("results") and not answer.get("errors"):
+        raise UnexpectedAnswer(f"{path}: nothing about what was asked", status=200)
+    return answer
 
 
 def _after(answer: Json) -> str | None:

@@ -23,6 +23,7 @@ from crm_sync.providers.values import (
     unique,
 )
 from deals.records import (
+    BITS,
     ActivityRecord,
     ColleagueRecord,
     CompanyRecord,
@@ -212,6 +213,7 @@ def deal(
         closed_at=None if status == "open" else closes_at,
         close_on=closes_at.astimezone(zone).date() if closes_at else None,
         deleted=data.get("archived") is True,
+        details=BITS["history"],
     )
 
 

@@ -6,7 +6,7 @@ organisation's admin makes them (`deals.teams`).
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -24,14 +24,16 @@ from crm_sync.providers.base import (
     unpack,
 )
 from crm_sync.providers.http import Api, TokenHeader
-from crm_sync.providers.pipedrive import mapping
+from crm_sync.providers.pipedrive import details, mapping, types
 from crm_sync.providers.values import currency, identifier, instant, items, text, zone
-from deals.records import Batch, Kept, RoleRecord
+from deals.records import ActivityRecord, Batch, Detail, Kept, RoleRecord
 
 Json = Mapping[str, Any]
 
 LIMIT = 500  # a call costs the same whatever its limit
-DEAL_FIELDS = {"include_fields": "last_incoming_mail_time,last_outgoing_mail_time"}
+DEAL_FIELDS = {
+    "include_fields": "last_incoming_mail_time,last_outgoing_mail_time,email_messages_count,participants_count"
+}
 # The role field that is no field: each field of the deals that holds people is a role, and they are its holders.
 DEAL_PEOPLE = "deal_people"
 LABELS = "label_ids"
@@ -47,6 +49,7 @@ class Pipedrive(Provider):
         "users",
         "pipelines",
         "stages",
+        "activity_types",
         "roles",
         "organizations",
         "persons",
@@ -54,8 +57,10 @@ class Pipedrive(Provider):
         "archived_deals",  # and, in a pull, the deals deleted in the last 30 days
         "activities",
     )
-    hourly = frozenset({"users", "pipelines", "stages", "roles"})
+    hourly = frozenset({"users", "pipelines", "stages", "activity_types", "roles"})
     role_streams = ("persons", "deals", "archived_deals")
+    # The rules wait for the first two.
+    details: ClassVar[Mapping[Detail, int]] = {"participants": 1, "mail": 1, "history": 1}
     compared: ClassVar[Mapping[str, Kept]] = {
         "pipelines": "pipelines",
         "stages": "stages",
@@ -73,6 +78,7 @@ class Pipedrive(Provider):
         oauth: bool = False,
         role_field: str = "",
         title_field: str = "",
+        activity_kinds: Mapping[str, str] = {},
         time_zone: str = "UTC",
         currency: str = "",
         timeout: tuple[float, float] = (5, 30),
@@ -81,6 +87,7 @@ class Pipedrive(Provider):
         header, prefix = ("Authorization", "Bearer ") if oauth else ("x-api-token", "")
         self.api = Api(base_url, TokenHeader(header, prefix, token), timeout, budget=budget)
         self._role_field, self._title_field = role_field, title_field
+        self._kinds = {**types.KINDS, **activity_kinds}
 
     def identify(self) -> Account:
         data = self.api.get("/api/v1/users/me").get("data")
@@ -96,6 +103,9 @@ class Pipedrive(Provider):
             currency=currency(me.get("default_currency")),
             user_id=identifier(me.get("id")) or "",
         )
+
+    def clock_ahead(self) -> timedelta:
+        return self.api.clock_ahead
 
     def fields(self) -> list[Field]:
         found = []
@@ -119,6 +129,9 @@ class Pipedrive(Provider):
     def read(self, stream: str, cursor: str | None, since: datetime | None, until: datetime) -> Page:
         if stream == "roles":
             return self._roles(whole=since is None)
+        if stream == "activity_types":
+            records, _ = self._list("/api/v1/activityTypes", {})
+            return Page(Batch(), None, len(records), None, types=types.read(records))
         steps = self._steps(stream, since)
         step, position = unpack(cursor)
         path, params = steps[step]
@@ -152,12 +165,35 @@ class Pipedrive(Provider):
         paths = ["/api/v2/deals", "/api/v2/deals/archived"] if stream == "deals" else [f"/api/v2/{stream}"]
         step, position = unpack(cursor)
         records, following = self._list(paths[step], {"limit": LIMIT}, position)
-        found = [mapping.version(record) for record in records if stream != "activities" or mapping.activity(record)]
+        found = [mapping.version(record) for record in records if stream != "activities" or self._activity(record)]
         return VersionPage(found, pack(step, following, len(paths)))
 
     def _page(self, stream: str, records: list[Json], cursor: str | None, gone: tuple[str, ...] = ()) -> Page:
         times = filter(None, (instant(record.get("update_time")) for record in records))
         return Page(self._batch(stream, records), cursor, len(records), max(times, default=None), gone)
+
+    def detail(self, what: Detail, deals: Sequence[str]) -> Batch:
+        """Of one deal: its participants [10 tokens], the mail on it [20] or its changelog [20], in one request."""
+        if what not in self.details or len(deals) != 1 or not re.fullmatch(r"[0-9]{1,19}", deals[0]):
+            raise ValueError(f"Pipedrive tells no {what} of {', '.join(deals)[:80]}.")
+        return details.read(self._list_v1 if what != "history" else self._list, what, deals[0])
+
+    def _list_v1(self, path: str, params: Mapping[str, Any], position: str = "") -> tuple[list[Json], str | None]:
+        """As `_list`, where v1 counts its pages from `start`."""
+        answer = self.api.get(path, {**params, "start": position or "0"})
+        data, additional = answer.get("data", ()), answer.get("additional_data")
+        records = [] if data is None else data
+        if answer.get("success") is not True or not isinstance(records, list):
+            raise UnexpectedAnswer(f"{path}: no list of records", status=200)
+        paging = additional.get("pagination") if isinstance(additional, Mapping) else None
+        if not isinstance(paging, Mapping):  # always there, also where a list is empty
+            raise UnexpectedAnswer(f"{path}: no page of a list", status=200)
+        if paging.get("more_items_in_collection") is not True:
+            return items(records), None
+        following = identifier(paging.get("next_start")) or ""
+        if not following.isdigit() or int(following) <= int(position or 0):
+            raise UnexpectedAnswer(f"{path}: a page that leads nowhere", status=200)
+        return items(records), following
 
     def keep_webhooks(self, url: str, user: str, password: str) -> bool:
         """One for each object and all its changes. Pipedrive deletes those that failed for three days."""
@@ -250,11 +286,14 @@ class Pipedrive(Provider):
             case "deals" | "archived_deals":
                 return Batch(deals=[mapping.deal(record, self._deal_roles) for record in records])
             case _:
-                read = [(str(record["id"]), mapping.activity(record)) for record in records]
+                read = [(str(record["id"]), self._activity(record)) for record in records]
                 return Batch(
                     activities=[activity for _, activity in read if activity],
                     other_activities=[id for id, activity in read if not activity],
                 )
+
+    def _activity(self, record: Json) -> ActivityRecord | None:
+        return mapping.activity(record, self._kinds)
 
     def _fields_of(self, kind: str) -> list[Json]:
         """All pages: more than a hundred fields are common."""

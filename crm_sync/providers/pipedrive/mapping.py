@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
 from crm_sync.providers.base import Version
+from crm_sync.providers.pipedrive import details
+from crm_sync.providers.pipedrive.types import KINDS
 from crm_sync.providers.values import (
     EPOCH,
     address,
@@ -36,8 +38,6 @@ from deals.records import (
 
 Json = Mapping[str, Any]
 
-# By the type's key_string. An `email` or `task` activity is a thing to do; a type of the customer's own says nothing.
-KINDS: dict[str, Kind] = {"call": "call", "meeting": "meeting", "lunch": "meeting"}
 STATUSES: dict[str, Status] = {"won": "won", "lost": "lost"}
 MAX_ROLE = 60
 
@@ -118,12 +118,14 @@ def deal(data: Json, role_fields: Mapping[str, str] = {}) -> DealRecord:
         ),
         archived=data.get("is_archived") is True,
         deleted=data.get("is_deleted") is True or data.get("status") == "deleted",
+        **details.told(data),
     )
 
 
-def activity(data: Json) -> ActivityRecord | None:
-    """None for what is neither a call nor a meeting, and for what is to be done on no day."""
-    kind = KINDS.get(text(data.get("type")))
+def activity(data: Json, kinds: Mapping[str, str] = KINDS) -> ActivityRecord | None:
+    """None for a type that does not count (`kinds`: what they are, by key), and for what is to be done on no day."""
+    type_ref = text(data.get("type"), 100)
+    kind = cast("Kind | None", kinds.get(type_ref) or None)
     done = data.get("done") is True
     done_at = instant(data.get("marked_as_done_time")) if done else None
     on, due_time = day(data.get("due_date")), clock_time(data.get("due_time"))
@@ -152,13 +154,17 @@ def activity(data: Json) -> ActivityRecord | None:
         done_at=done_at,
         owner=identifier(data.get("owner_id")),
         deals=(deal_id,) if deal_id else (),
-        participants=_participants(data, kind),
+        participants=_participants(data),
         deleted=data.get("is_deleted") is True,
+        type=type_ref,
     )
 
 
-def _participants(data: Json, kind: Kind) -> tuple[ParticipantRecord, ...]:
-    """The attendees, who may have declined, then the persons of the activity who are not among them."""
+def _participants(data: Json) -> tuple[ParticipantRecord, ...]:
+    """The attendees, who may have declined, then the persons of the activity who are not among them.
+
+    Said in the same way whatever the type is, as an admin may say later that it is something else.
+    """
     found: dict[tuple[str | None, ...], ParticipantRecord] = {}
     for attendee in items(data.get("attendees")):
         person, user = identifier(attendee.get("person_id")), identifier(attendee.get("user_id"))
@@ -166,7 +172,7 @@ def _participants(data: Json, kind: Kind) -> tuple[ParticipantRecord, ...]:
         if person or user or email:
             organises = attendee.get("is_organizer") is True
             found[(person,) if person else (None, user, email)] = ParticipantRecord(
-                part="other" if kind == "call" else "organiser" if organises else "attendee",
+                part="organiser" if organises else "attendee",
                 address=email,
                 contact=person,
                 colleague=user,
@@ -178,7 +184,7 @@ def _participants(data: Json, kind: Kind) -> tuple[ParticipantRecord, ...]:
         *(participant.get("person_id") for participant in items(data.get("participants"))),
     ]
     for person in filter(None, map(identifier, persons)):
-        found.setdefault((person,), ParticipantRecord("other" if kind == "call" else "attendee", contact=person))
+        found.setdefault((person,), ParticipantRecord("attendee", contact=person))
     return tuple(found.values())
 
 
