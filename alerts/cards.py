@@ -1,10 +1,11 @@
 """The open alerts of some deals as hover cards show them: in sentences, in the reader's language."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
+from django.db.models import Min
 from django.template.loader import render_to_string
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -16,8 +17,9 @@ from alerts.facts import Case
 from alerts.markup import fill
 from alerts.models import Alert, Snooze
 from alerts.rules import BY_KIND, RULES, Rule
+from alerts.wording import Names
 from deals.clock import Clock
-from deals.models import Deal
+from deals.models import Deal, Role
 
 REJECTED_SHOWN = 1
 _ORDER = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
@@ -87,6 +89,33 @@ def shown_alerts(
             )
         )
     return found
+
+
+def named_alerts(
+    organisation: Organisation, deals: Iterable[int], clock: Clock, *, asleep: bool = False
+) -> dict[int, list[ShownAlert]]:
+    """As `shown_alerts`, for deals (ids), without what is told of an alert beside its title. The same statements, less
+    those for evidence, and one for the labels of roles where some are named."""
+    alerts = Alert.objects.filter(organisation=organisation, deal__in=deals, resolved_at=None)
+    snoozed = _snoozed(organisation, deals, clock) if asleep else {}
+    rows = list((alerts if asleep else alerts.awake()).values_list("deal_id", "kind", "subject"))
+    subjects = {subject for _deal, _kind, subject in rows} - {""}
+    names = Names(roles=_labels(organisation, subjects) if subjects else {})
+    rows.sort(key=lambda key: (key in snoozed, _ORDER[key[1]], key[2]))
+
+    @cache  # one for many deals
+    def shown(kind: str, subject: str, until: str) -> ShownAlert:
+        return ShownAlert(BY_KIND[kind], wording.title(kind, subject, names), "", "", None, (), until)
+
+    found: dict[int, list[ShownAlert]] = {}
+    for deal, kind, subject in rows:
+        found.setdefault(deal, []).append(shown(kind, subject, snoozed.get((deal, kind, subject), "")))
+    return found
+
+
+def _labels(organisation: Organisation, keys: Collection[str]) -> dict[str, str]:
+    roles = Role.objects.filter(organisation=organisation, key__in=keys).order_by().values("key")
+    return dict(roles.annotate(first=Min("label")).values_list("key", "first"))
 
 
 def _snoozed(organisation: Organisation, deals: Iterable[int], clock: Clock) -> dict[tuple[int, str, str], str]:

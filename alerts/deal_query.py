@@ -1,11 +1,11 @@
 """The question that the address bar asks of the deal list: parsed, canonical, and one Q per facet."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import and_, or_
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils.dateparse import parse_date
 from django.utils.http import urlencode
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.params import whole
@@ -183,7 +184,7 @@ class DealQuery:
     @classmethod
     def stored(cls, text: str) -> "DealQuery":
         """What a saved view asks, or a form that carries a question."""
-        return cls.parse(QueryDict(text[:LONGEST]))
+        return _stored(get_language(), text[:LONGEST])
 
     @property
     def words(self) -> Q:
@@ -237,9 +238,10 @@ class DealQuery:
                 return Q(pk__in=snoozed_deals(reader.organisation))
         return Q()
 
-    def matching(self, reader: Reader, without: str = "") -> Q:
-        """All facets, or all but one: the counts beside a facet's options leave that facet out."""
-        return reduce(and_, (self.facet(name, reader) for name in ("view", *FACETS, "q") if name != without), Q())
+    def matching(self, reader: Reader, without: str | Collection[str] = ()) -> Q:
+        """All facets, or all but some: the counts beside a facet's options leave that facet out."""
+        left_out = {without} if isinstance(without, str) else without
+        return reduce(and_, (self.facet(name, reader) for name in ("view", *FACETS, "q") if name not in left_out), Q())
 
     def ordered(self, deals: DealQuerySet) -> DealQuerySet:
         """Empty values last in either direction; ties in a fixed order."""
@@ -293,6 +295,12 @@ class DealQuery:
     @property
     def cleared(self) -> "DealQuery":
         return DealQuery(view=self.view, sort=self.sort)
+
+
+@lru_cache(maxsize=4096)
+def _stored(language: str | None, text: str) -> DealQuery:
+    """A page reads a dozen saved views; what is wrong with one is said in the reader's language."""
+    return DealQuery.parse(QueryDict(text))
 
 
 def is_number(value: str) -> bool:

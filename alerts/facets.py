@@ -1,24 +1,29 @@
-"""Tabs, facets and sums of the deal list: one statement. Counts leave their own facet out."""
+"""Tabs, sums and facets of the deal list. Counts leave their own facet out.
+
+Two statements: what every page shows, and the counts beside options, which are asked for when a menu opens.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection
-from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q, Value
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q, QuerySet, Value
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from alerts import formats
 from alerts.amounts import Sum, sums_sql
-from alerts.deal_query import BANDS, BITS, FACETS, NONE, PERIODS, PLACES, VIEWS, DealQuery, periods
+from alerts.deal_query import BANDS, BITS, NONE, PLACES, VIEWS, DealQuery, periods
 from alerts.reader import Reader
-from alerts.rules import COUNT_SHIFT, RULES, Family
+from alerts.rules import BY_KIND, COUNT_SHIFT, RULES, Family
 from alerts.snoozing import snoozed_deals
 from deals import search
+from deals.models import Deal
 from deals.querysets import DealQuerySet
 
 COMPANIES_SHOWN = 20
@@ -26,13 +31,14 @@ COMPANIES_SHOWN = 20
 
 @dataclass(frozen=True)
 class Tab:
-    """`count`: None where it is not counted. `by`: whose shared view it is."""
+    """`count`: None where it is not counted. `saved`: the saved view (its id), if it is one; `by`: whose, if shared."""
 
     label: str
     url: str
     count: int | None
     current: bool
     by: str = ""
+    saved: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,30 +62,29 @@ class Group:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Two fields, from and to, of an input's type; `chip` says them in words, empty when neither is given."""
+    """Two fields, from and to, of an input's type."""
 
     type: str
     start: str
     end: str
     unit: str = ""
-    chip: str = ""
 
 
 @dataclass(frozen=True)
 class Facet:
+    """`groups`: None until they are asked for. `chosen`: how many choices are made; `fields`: those, as a form's."""
+
     name: str
     label: str
     icon: str
-    groups: list[Group]
+    groups: list[Group] | None
     bounds: Bounds | None = None
+    chosen: int = 0
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def options(self) -> Iterable[Option]:
-        return (option for group in self.groups for option in group.options)
-
-    @property
-    def chosen(self) -> int:
-        return sum(option.chosen for option in self.options) + bool(self.bounds and self.bounds.chip)
+        return (option for group in self.groups or () for option in group.options)
 
 
 @dataclass(frozen=True)
@@ -123,89 +128,69 @@ class Total:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """`views`: of all open deals. `each`: of those that each further question finds. `options`: by facet and value, of
-    the deals that match the other facets. `places`: by facet, what open deals have, or a question names and exists.
-    `totals`: of those found."""
+class Overview:
+    """`views`: of all open deals. `totals`: of those found. `names`: by facet and id, of what the questions name and
+    exists. `pipelines`: whether there is more than one."""
 
     views: dict[str, int]
-    each: list[int]
-    options: dict[str, Counter[str]]
-    places: dict[str, dict[str, Place]]
     totals: list[Total]
+    names: dict[str, dict[str, str]]
+    pipelines: bool
 
 
-# One pass over the index of open deals. Places are counted together, amounts with periods, and alerts by combinations
-# of kinds, so that what a facet leaves out is a matter of adding up. OFFSET 0: a condition is decided once a deal.
-_COUNTS = """
-WITH counted AS (
-    SELECT GROUPING(owner_id, currency) AS part, owner_id, stage_id, pipeline_id, currency, at_risk, band, period,
-           kinds, count(*) AS every, count(*) FILTER (WHERE {but_alert}) AS but_alert,
-           count(*) FILTER (WHERE {but_place}) AS but_place, count(*) FILTER (WHERE {but_amount}) AS but_amount,
-           count(*) FILTER (WHERE {but_close}) AS but_close, count(*) FILTER (WHERE {found}) AS found,
-           {sums}
-    FROM (
-        SELECT *, alert_mask > 0 AS at_risk, alert_mask & {kinds} AS kinds,
-               CASE WHEN amount IS NULL THEN -1 ELSE width_bucket(value, %s::numeric[]) END AS band,
-               width_bucket(close_on, %s::date[]) AS period
-        FROM ({deals}) open OFFSET 0
-    ) deal
-    GROUP BY GROUPING SETS ((owner_id, stage_id, pipeline_id), (currency, at_risk, band, period), (kinds))
-)
-SELECT part, c.owner_id, o.name, c.stage_id, s.name, s.position, p.name, c.pipeline_id, own.name, own.position,
-       c.currency, c.at_risk, c.band, c.period, c.kinds, (SELECT count(*) FROM ({snoozed}) snoozed) AS snoozed,
-       ({each}) AS each, (
+@dataclass(frozen=True)
+class Counts:
+    """`each`: of the deals that each further question finds. `options`: by facet and value, of the deals that match the
+    other facets. `places`: by facet, what open deals have."""
+
+    each: list[int] = field(default_factory=list)
+    options: dict[str, Counter[str]] = field(default_factory=dict)
+    places: dict[str, dict[str, Place]] = field(default_factory=dict)
+
+
+# One pass over the index of open deals. OFFSET 0: a condition is decided once a deal.
+_OVERVIEW = """
+SELECT currency, at_risk, count(*), count(*) FILTER (WHERE owner_id = ANY(%s)), count(*) FILTER (WHERE {found}), {sums},
+       (SELECT count(*) FROM ({snoozed}) snoozed), (SELECT count(*) > 1 FROM ({pipelines}) pipeline), (
            SELECT jsonb_agg(jsonb_build_array(facet, id, name)) FROM (
                SELECT 'owner' AS facet, id, name FROM deals_colleague WHERE organisation_id = %s AND id = ANY(%s)
-               UNION ALL SELECT 'pipeline', id, name FROM deals_pipeline
-               WHERE organisation_id = %s AND id = ANY(%s) AND NOT deleted
-               UNION ALL SELECT 'stage', id, name FROM deals_stage
-               WHERE organisation_id = %s AND id = ANY(%s) AND NOT deleted
+               UNION ALL SELECT 'pipeline', id, name FROM deals_pipeline x
+               WHERE organisation_id = %s AND id = ANY(%s) AND (NOT deleted OR EXISTS (
+                   SELECT 1 FROM ({deals}) open WHERE pipeline_id = x.id))
+               UNION ALL SELECT 'stage', id, name FROM deals_stage x
+               WHERE organisation_id = %s AND id = ANY(%s) AND (NOT deleted OR EXISTS (
+                   SELECT 1 FROM ({deals}) open WHERE stage_id = x.id))
                UNION ALL SELECT 'company', id, name FROM deals_company
                WHERE organisation_id = %s AND id = ANY(%s) AND NOT deleted
            ) named
-       ) AS named,
-       c.every, c.but_alert, c.but_place, c.but_amount, c.but_close, c.found,
-       c.amount, c.value, c.unvalued, c.without
-FROM counted c
+       )
+FROM (SELECT *, alert_mask > 0 AS at_risk FROM ({asked}) open {barrier}) deal
+GROUP BY currency, at_risk
+"""
+NAMED = ("owner", "pipeline", "stage", "company")  # facets whose values are ids, in the statement's order
+
+# Places are counted together, so that what each of their facets leaves out is a matter of adding up; and every one that
+# an open deal has is on offer, if only with a zero.
+_PLACES = """
+SELECT c.owner_id AS owner, o.name AS owner_name, c.stage_id AS stage, s.name AS stage_name,
+       s.position AS stage_position, p.name AS stage_pipeline, c.pipeline_id AS pipeline, own.name AS pipeline_name,
+       own.position AS pipeline_position, c.count
+FROM (
+    SELECT owner_id, stage_id, pipeline_id, count(*) FILTER (WHERE passes) AS count FROM ({deals}) open
+    GROUP BY owner_id, stage_id, pipeline_id
+) c
 LEFT JOIN deals_colleague o ON o.organisation_id = %s AND o.id = c.owner_id
 LEFT JOIN deals_stage s ON s.organisation_id = %s AND s.id = c.stage_id
 LEFT JOIN deals_pipeline p ON p.organisation_id = %s AND p.id = s.pipeline_id
 LEFT JOIN deals_pipeline own ON own.organisation_id = %s AND own.id = c.pipeline_id
 """
-NO_AMOUNT = -1  # as a band
-NAMED = ("owner", "pipeline", "stage", "company")  # facets whose values are ids, in the statement's order
-
-
-class _Row(NamedTuple):
-    part: int  # 1: of a place, 2: of a currency, a band of amounts and a period, 3: of a combination of kinds
-    owner: int | None
-    owner_name: str | None
-    stage: int | None
-    stage_name: str | None
-    stage_position: int | None
-    stage_pipeline: str | None
-    pipeline: int | None
-    pipeline_name: str | None
-    pipeline_position: int | None
-    currency: str
-    at_risk: bool
-    band: int | None
-    period: int | None
-    kinds: int
-    snoozed: int
-    each: list[int] | None
-    named: str | None  # JSON: [[facet, id, name]]
-    every: int
-    but_alert: int
-    but_place: int
-    but_amount: int
-    but_close: int
-    found: int
-    amount: Decimal | None
-    value: Decimal | None
-    unvalued: Decimal | None
-    without: int
+_KINDS = "SELECT alert_mask & %s AS kinds, count(*) FROM ({deals}) open GROUP BY 1"
+_AMOUNTS = """
+SELECT CASE WHEN amount IS NULL THEN -1 ELSE width_bucket(value, %s::numeric[]) END AS span, count(*)
+FROM ({deals}) open GROUP BY 1
+"""
+NO_AMOUNT = -1  # as a span
+_CLOSES = "SELECT width_bucket(close_on, %s::date[]) AS span, count(*) FROM ({deals}) open GROUP BY 1"
 
 
 @dataclass(frozen=True)
@@ -225,148 +210,173 @@ class _Scale:
         return cls(bounds, buckets)
 
 
-def count_deals(deals: DealQuerySet, query: DealQuery, reader: Reader, further: Sequence[DealQuery] = ()) -> Counts:
-    """Counts and sums of `deals` (the open ones) for a question, and how many each of the further ones finds."""
-    facets = {name: query.facet(name, reader) for name in ("view", *FACETS, "q")}
-    chosen = {f"in_{name}": ExpressionWrapper(q, BooleanField()) for name, q in facets.items() if q}
-    columns = ("owner_id", "stage_id", "pipeline_id", "currency", "amount", "value", "close_on", "alert_mask", *chosen)
-    # Any order will do, and the model's would cost a sort.
-    inner, params = deals.order_by().annotate(**chosen).values(*columns).query.sql_with_params()
+def overview(deals: DealQuerySet, query: DealQuery, reader: Reader, further: Sequence[DealQuery] = ()) -> Overview:
+    """Sums of `deals` (the open ones) for a question, and what it and the further ones name. One statement."""
+    org = reader.organisation.pk
+    matching = query.matching(reader)
+    columns = ["currency", "amount", "value", "alert_mask", "owner_id"]
+    asked = deals.order_by()
+    if matching:
+        columns.append("found")
+        asked = asked.annotate(found=ExpressionWrapper(matching, BooleanField()))
+    asked_sql, asked_params = asked.values(*columns).query.sql_with_params()
+    deals_sql, deals_params = deals.order_by().values("stage_id", "pipeline_id").query.sql_with_params()
     snoozed = deals.order_by().filter(pk__in=snoozed_deals(reader.organisation)).values("pk")
     snoozed_sql, snoozed_params = snoozed.query.sql_with_params()
-    each_sql, each_params = _count_each(deals, [one.matching(reader) for one in further])
-    asked = [query, *further]
-    named = [
-        sorted({int(value) for each in asked for value in getattr(each, facet) if value != NONE}) for facet in NAMED
-    ]
+    pipelines_sql, pipelines_params = reader.watched_pipelines.values("pk").query.sql_with_params()
+    ids = {
+        facet: sorted({int(value) for each in (query, *further) for value in getattr(each, facet) if value != NONE})
+        for facet in NAMED
+    }
+    sql = _OVERVIEW.format(
+        asked=asked_sql,
+        deals=deals_sql,
+        snoozed=snoozed_sql,
+        pipelines=pipelines_sql,
+        found="found" if matching else "true",
+        sums=sums_sql("found" if matching else "true"),
+        barrier="OFFSET 0" if matching else "",
+    )
+    params: list[Any] = [list(reader.mine), *snoozed_params, *pipelines_params, org, ids["owner"]]
+    params += [org, ids["pipeline"], *deals_params, org, ids["stage"], *deals_params, org, ids["company"]]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*params, *asked_params])
+        rows = cursor.fetchall()
+    snoozes, several, named = rows[0][-3:] if rows else (0, False, None)
+    names: dict[str, dict[str, str]] = {facet: {} for facet in NAMED}
+    for facet, pk, name in json.loads(named or "[]"):
+        names[facet][str(pk)] = name
+    every, at_risk = sum(row[2] for row in rows), sum(row[2] for row in rows if row[1])
+    views = {
+        "open": every,
+        "risk": at_risk,
+        "clear": every - at_risk,
+        "mine": sum(row[3] for row in rows),
+        "snoozed": snoozes,
+    }
+    return Overview(views, _totals(rows), names, several)
+
+
+def count_deals(
+    deals: DealQuerySet,
+    query: DealQuery,
+    reader: Reader,
+    facets: Collection[str],
+    further: Sequence[DealQuery] = (),
+) -> Counts:
+    """How many of `deals` (the open ones) each option of some facets would find, beside the other facets of a question,
+    and how many each of the further questions finds. One statement."""
+    org, parts = reader.organisation.pk, {}
     bands, spans = _Scale.of(dict(BANDS)), _Scale.of(dict(periods(reader.today)))
 
-    def all_but(*names: str) -> str:
-        return " AND ".join(name for name in chosen if name.removeprefix("in_") not in names) or "true"
+    def part(
+        sql: str, asked: "QuerySet[Deal, Any]", before: Sequence[Any] = (), after: Sequence[Any] = ()
+    ) -> tuple[str, Any]:
+        inner, params = asked.query.sql_with_params()
+        return sql.format(deals=inner), [*before, *params, *after]
 
-    sql = _COUNTS.format(
-        deals=inner,
-        snoozed=snoozed_sql,
-        each=each_sql,
-        kinds=(1 << COUNT_SHIFT) - 1,
-        but_alert=all_but("alert"),
-        but_place=all_but(*PLACES),
-        but_amount=all_but("amount"),
-        but_close=all_but("close"),
-        found=all_but(),
-        sums=sums_sql(all_but()),
-    )
+    def but(facet: str, *columns: str) -> "QuerySet[Deal, Any]":
+        matching: QuerySet[Deal, Any] = deals.order_by().filter(query.matching(reader, without=facet)).values(*columns)
+        return matching
+
+    if "alert" in facets:
+        parts["alert"] = part(_KINDS, but("alert", "alert_mask"), [(1 << COUNT_SHIFT) - 1])
+    if not set(PLACES).isdisjoint(facets):
+        passes = ExpressionWrapper(query.matching(reader, without=PLACES) or Q(Value(True)), BooleanField())
+        placed = deals.order_by().annotate(passes=passes).values("owner_id", "stage_id", "pipeline_id", "passes")
+        parts["place"] = part(_PLACES, placed, after=[org] * 4)
+    if "amount" in facets:
+        parts["amount"] = part(_AMOUNTS, but("amount", "amount", "value"), [bands.bounds])
+    if "close" in facets:
+        parts["close"] = part(_CLOSES, but("close", "close_on"), [spans.bounds])
+    if further:
+        parts["each"] = _count_each(deals, [one.matching(reader) for one in further])
+    if not parts:
+        return Counts()
     with connection.cursor() as cursor:
-        org = reader.organisation.pk
-        names = [value for ids in named for value in (org, ids)]
-        extras = [*snoozed_params, *each_params, *names]
-        cursor.execute(sql, [bands.bounds, spans.bounds, *params, *extras, *[org] * 4])
-        rows = [_Row(*row) for row in cursor.fetchall()]
-    places, amounts, kinds = ([row for row in rows if row.part == part] for part in (1, 2, 3))
-    every, clear = sum(row.every for row in kinds), sum(row.every for row in kinds if not row.kinds)
-    return Counts(
-        views={
-            "open": every,
-            "risk": every - clear,
-            "clear": clear,
-            "mine": sum(row.every for row in places if row.owner in reader.mine),
-            "snoozed": rows[0].snoozed if rows else 0,
-        },
-        each=(rows[0].each or []) if rows else [0] * len(further),
-        options={
-            "alert": _by_kind(kinds, query),
-            "amount": _by_span([(row.band, row.but_amount) for row in amounts], bands, NO_AMOUNT),
-            "close": _by_span([(row.period, row.but_close) for row in amounts], spans, None),
-            **_by_place(places, query, reader),
-        },
-        places=_places(places, json.loads((rows and rows[0].named) or "[]")),
-        totals=_totals(amounts),
-    )
+        columns = (f"(SELECT jsonb_agg(x) FROM ({sql}) x)" for sql, _params in parts.values())
+        cursor.execute(f"SELECT {', '.join(columns)}", [each for _sql, params in parts.values() for each in params])
+        found = {name: json.loads(text or "[]") for name, text in zip(parts, cursor.fetchone(), strict=True)}
+    options: dict[str, Counter[str]] = {}
+    if "alert" in found:
+        options["alert"] = _by_kind(found["alert"], query)
+    if "amount" in found:
+        options["amount"] = _by_span(found["amount"], bands, NO_AMOUNT)
+    if "close" in found:
+        options["close"] = _by_span(found["close"], spans, None)
+    if "place" in found:
+        options |= _by_place(found["place"], query, reader)
+    return Counts(found["each"][0]["each"] if further else [], options, _places(found.get("place", [])))
 
 
 def _count_each(deals: DealQuerySet, conditions: Sequence[Q]) -> tuple[str, tuple[Any, ...]]:
     """A statement for how many deals meet each condition, as one array."""
-    if not conditions:
-        return "SELECT NULL::bigint[]", ()
     columns = {f"n{n}": ExpressionWrapper(q or Q(Value(True)), BooleanField()) for n, q in enumerate(conditions)}
     sql, params = deals.order_by().annotate(**columns).values(*columns).query.sql_with_params()
     counts = ", ".join(f"count(*) FILTER (WHERE {name})" for name in columns)
-    return f"SELECT ARRAY[{counts}] FROM ({sql}) question", params
+    return f'SELECT ARRAY[{counts}] AS "each" FROM ({sql}) question', params
 
 
 def _key(pk: int | None) -> str:
     return NONE if pk is None else str(pk)
 
 
-def _by_kind(rows: Sequence[_Row], query: DealQuery) -> Counter[str]:
+def _by_kind(rows: Iterable[Mapping[str, int]], query: DealQuery) -> Counter[str]:
     """Of deals that must have all of the chosen kinds, those that would be left with one more."""
     must = sum(BITS[kind] for kind in query.alert) if query.match == "all" else 0
-    found: Counter[str] = Counter()
-    for kind, bit in BITS.items():
-        found[kind] = sum(row.but_alert for row in rows if row.kinds & bit and row.kinds & must == must)
-    return found
+    rows = [row for row in rows if row["kinds"] & must == must]
+    return Counter({kind: sum(row["count"] for row in rows if row["kinds"] & bit) for kind, bit in BITS.items()})
 
 
-def _by_span(rows: Iterable[tuple[int | None, int]], scale: _Scale, none: int | None) -> Counter[str]:
-    buckets: Counter[int | None] = Counter()
-    for bucket, count in rows:
-        buckets[bucket] += count
+def _by_span(rows: Iterable[Mapping[str, int]], scale: _Scale, none: int | None) -> Counter[str]:
+    buckets: Counter[int | None] = Counter({row["span"]: row["count"] for row in rows})
     found = Counter({name: sum(buckets[n] for n in span) for name, span in scale.spans.items()})
     found[NONE] = buckets[none]
     return found
 
 
-def _by_place(rows: Iterable[_Row], query: DealQuery, reader: Reader) -> dict[str, Counter[str]]:
+def _by_place(rows: Iterable[Mapping[str, Any]], query: DealQuery, reader: Reader) -> dict[str, Counter[str]]:
     """Each facet of the place counts the deals that the others of it let pass."""
     found: dict[str, Counter[str]] = {name: Counter() for name in PLACES}
+    chosen = {name: set(getattr(query, name)) for name in PLACES}
     teams: dict[int | None, tuple[str, ...]] = {}
     for row in rows:
-        if row.owner not in teams:
-            mine = tuple(str(team.pk) for team in reader.teams if row.owner in team.owners)
-            teams[row.owner] = mine or (NONE,)
-        has = {
-            "owner": (_key(row.owner),),
-            "team": teams[row.owner],
-            "pipeline": (_key(row.pipeline),),
-            "stage": (_key(row.stage),),
-        }
-        passes = {name: not (chosen := getattr(query, name)) or not set(has[name]).isdisjoint(chosen) for name in has}
-        for name, values in has.items():
-            if all(passed for other, passed in passes.items() if other != name):
-                for value in values:
-                    found[name][value] += row.but_place
+        if row["owner"] not in teams:
+            mine = tuple(str(team.pk) for team in reader.teams if row["owner"] in team.owners)
+            teams[row["owner"]] = mine or (NONE,)
+        has = {name: (_key(row[name]),) for name in ("owner", "pipeline", "stage")} | {"team": teams[row["owner"]]}
+        fails = [name for name in PLACES if chosen[name] and chosen[name].isdisjoint(has[name])]
+        for name in PLACES if not fails else fails if len(fails) == 1 else ():
+            for value in has[name]:
+                found[name][value] += row["count"]
     return found
 
 
-def _places(rows: Iterable[_Row], named: Iterable[tuple[str, int, str]]) -> dict[str, dict[str, Place]]:
-    found: dict[str, dict[str, Place]] = {facet: {} for facet in NAMED}
-    found["company"][NONE] = Place(None, _("No company"))
-    for facet, pk, name in named:
-        found[facet][str(pk)] = Place(pk, name)
+def _places(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Place]]:
+    found: dict[str, dict[str, Place]] = {"owner": {}, "pipeline": {}, "stage": {}}
     for row in rows:
-        found["owner"][_key(row.owner)] = Place(row.owner, row.owner_name or "")
-        found["pipeline"][_key(row.pipeline)] = Place(
-            row.pipeline, row.pipeline_name or "", position=row.pipeline_position or 0
+        found["owner"][_key(row["owner"])] = Place(row["owner"], row["owner_name"] or "")
+        found["pipeline"][_key(row["pipeline"])] = Place(
+            row["pipeline"], row["pipeline_name"] or "", position=row["pipeline_position"] or 0
         )
-        found["stage"][_key(row.stage)] = Place(
-            row.stage, row.stage_name or "", row.stage_pipeline or "", row.stage_position or 0
+        found["stage"][_key(row["stage"])] = Place(
+            row["stage"], row["stage_name"] or "", row["stage_pipeline"] or "", row["stage_position"] or 0
         )
     return found
 
 
-def _totals(rows: Sequence[_Row]) -> list[Total]:
+def _totals(rows: Iterable[tuple[Any, ...]]) -> list[Total]:
     """The largest amount first; currencies of no deal that was found are left out."""
-    found: dict[str, Total] = {}
-    for row in rows:
-        total = found.get(row.currency, Total(0, 0, Sum(row.currency), Sum(row.currency)))
-        amounts = (row.amount, row.value, row.unvalued, row.without)
-        found[row.currency] = Total(
-            total.count + row.found,
-            total.count_at_risk + (row.found if row.at_risk else 0),
-            total.sum.plus(*amounts),
-            total.sum_at_risk.plus(*amounts) if row.at_risk else total.sum_at_risk,
+    totals: dict[str, Total] = {}
+    for currency, at_risk, _every, _mine, found, *rest in rows:
+        total = totals.get(currency, Total(0, 0, Sum(currency), Sum(currency)))
+        totals[currency] = Total(
+            total.count + found,
+            total.count_at_risk + (found if at_risk else 0),
+            total.sum.plus(*rest[:4]),
+            total.sum_at_risk.plus(*rest[:4]) if at_risk else total.sum_at_risk,
         )
-    return sorted((t for t in found.values() if t.count), key=lambda total: (-total.amount, total.currency))
+    return sorted((t for t in totals.values() if t.count), key=lambda total: (-total.amount, total.currency))
 
 
 def tabs_of(query: DealQuery, counts: dict[str, int]) -> list[Tab]:
@@ -389,87 +399,154 @@ def tabs_of(query: DealQuery, counts: dict[str, int]) -> list[Tab]:
     ]
 
 
-def facets_of(query: DealQuery, counts: Counts, reader: Reader, companies: Iterable[Option]) -> list[Facet]:
-    """In the order of the bar. A facet that offers no choice, say of one pipeline, is left out unless it is in use."""
-    pipelines = _place_options("pipeline", _("No pipeline"), query, counts)
+def facets_of(
+    query: DealQuery,
+    known: Overview,
+    reader: Reader,
+    counts: Counts,
+    asked: Collection[str],
+    companies: Iterable[Option] = (),
+) -> list[Facet]:
+    """In the order of the bar, those in `asked` with their options. One that offers no choice, say of one pipeline, is
+    left out unless it is in use."""
     facets = [
-        _alert_facet(query, counts.options["alert"]),
-        Facet("owner", _("Owner"), "user-round", _one_group(_place_options("owner", _("No owner"), query, counts))),
-        _team_facet(query, counts.options["team"], reader) if reader.teams or query.team else None,
-        Facet("pipeline", _("Pipeline"), "layout-list", _one_group(pipelines))
-        if len(pipelines) > 1 or query.pipeline
+        Facet("alert", _("Alert"), "bell", _alert_groups(query, counts) if "alert" in asked else None),
+        Facet("owner", _("Owner"), "user-round", _place_groups("owner", query, counts) if "owner" in asked else None),
+        Facet("team", _("Team"), "users", _team_groups(query, counts, reader) if "team" in asked else None)
+        if reader.teams or query.team
         else None,
-        _stage_facet(query, counts),
-        _amount_facet(query, counts.options["amount"], reader),
-        _close_facet(query, counts.options["close"], reader),
-        Facet("company", _("Company"), "building-2", [Group("", list(companies))]),
+        Facet(
+            "pipeline",
+            _("Pipeline"),
+            "layout-list",
+            _place_groups("pipeline", query, counts) if "pipeline" in asked else None,
+        )
+        if known.pipelines or query.pipeline
+        else None,
+        Facet("stage", _("Stage"), "milestone", _stage_groups(query, counts) if "stage" in asked else None),
+        _amount_facet(query, counts, reader, "amount" in asked),
+        _close_facet(query, counts, reader, "close" in asked),
+        Facet("company", _("Company"), "building-2", [Group("", list(companies))] if "company" in asked else None),
     ]
-    return [facet for facet in facets if facet]
+    return [_with_choices(facet, query) for facet in facets if facet]
 
 
-def _one_group(options: list[Option]) -> list[Group]:
-    return [Group("", options)] if options else []
+def _with_choices(facet: Facet, query: DealQuery) -> Facet:
+    fields = [pair for pair in query.params() if pair[0] in (facet.name, f"{facet.name}_from", f"{facet.name}_to")]
+    chosen = len(getattr(query, facet.name)) + bool(facet.bounds and (facet.bounds.start or facet.bounds.end))
+    if facet.name == "alert":
+        fields.append(("match", query.match))
+    return replace(facet, chosen=chosen, fields=tuple(fields))
 
 
-def _alert_facet(query: DealQuery, counts: Counter[str]) -> Facet:
-    families = []
+NOBODY = {
+    "owner": gettext_lazy("No owner"),
+    "team": gettext_lazy("No team"),
+    "pipeline": gettext_lazy("No pipeline"),
+    "stage": gettext_lazy("No stage"),
+    "company": gettext_lazy("No company"),
+}
+
+
+def label_of(facet: str, value: str, known: Overview, reader: Reader) -> str:
+    """A choice in words."""
+    match facet:
+        case "alert":
+            return str(BY_KIND[value].title)
+        case "amount":
+            return _amount_labels(reader)[value]
+        case "close":
+            return _close_labels()[value]
+        case _ if value == NONE:
+            return str(NOBODY[facet])
+        case "team":
+            return next(team.name for team in reader.teams if str(team.pk) == value)
+    return known.names[facet][value] or str(NOBODY[facet])
+
+
+def bounds_of(query: DealQuery, reader: Reader) -> dict[str, str]:
+    """The bounds that are chosen, by facet and in words."""
+    found = {"amount": _amount_label(query.amount_from, query.amount_to, reader.organisation.currency)}
+    ends = [("from", query.close_from), ("to", query.close_to)]
+    texts = {name: formats.day(day, reader.today) for name, day in ends if day}
+    if len(texts) == 2:
+        found["close"] = _("Closes %(from)s to %(to)s") % texts
+    elif texts:
+        found["close"] = (_("Closes from %(from)s") if "from" in texts else _("Closes by %(to)s")) % texts
+    return {facet: label for facet, label in found.items() if label}
+
+
+def _alert_groups(query: DealQuery, counts: Counts) -> list[Group]:
+    families, count = [], counts.options["alert"]
     for family, rules in groupby(RULES, key=lambda rule: rule.family):
-        options = [Option(r.kind, str(r.title), counts[r.kind], r.kind in query.alert, r.icon) for r in rules]
+        options = [Option(r.kind, str(r.title), count[r.kind], r.kind in query.alert, r.icon) for r in rules]
         kinds = {option.value for option in options}
         every = kinds <= set(query.alert)
         alert = set(query.alert) - kinds if every else set(query.alert) | kinds
         toggle = query.with_(alert=tuple(sorted(alert))).url if len(kinds) > 1 else ""
         families.append(Group(str(Family(family).label), options, toggle, every))
-    return Facet("alert", _("Alert"), "bell", families)
+    return families
 
 
-def _place_options(name: str, nobody: str, query: DealQuery, counts: Counts) -> list[Option]:
+def _place_options(name: str, query: DealQuery, counts: Counts) -> list[Option]:
     """The lack of one last."""
     places = sorted(
         counts.places[name].items(),
         key=lambda item: (item[1].key is None, item[1].group, item[1].position, item[1].label.casefold(), item[0]),
     )
-    chosen = getattr(query, name)
+    chosen, nobody = getattr(query, name), str(NOBODY[name])
     return [
         Option(value, place.label or nobody, counts.options[name][value], value in chosen) for value, place in places
     ]
 
 
-def _team_facet(query: DealQuery, counts: Counter[str], reader: Reader) -> Facet:
-    labels = {str(team.pk): team.name for team in reader.teams} | {NONE: _("No team")}
-    options = [Option(value, label, counts[value], value in query.team) for value, label in labels.items()]
-    return Facet("team", _("Team"), "users", [Group("", options)])
+def _place_groups(name: str, query: DealQuery, counts: Counts) -> list[Group]:
+    options = _place_options(name, query, counts)
+    return [Group("", options)] if options else []
 
 
-def _stage_facet(query: DealQuery, counts: Counts) -> Facet:
-    options = _place_options("stage", _("No stage"), query, counts)
-    places = counts.places["stage"]
+def _team_groups(query: DealQuery, counts: Counts, reader: Reader) -> list[Group]:
+    labels = {str(team.pk): team.name for team in reader.teams} | {NONE: str(NOBODY["team"])}
+    return [Group("", _labelled(labels, counts.options["team"], query.team))]
+
+
+def _labelled(labels: Mapping[str, str], counts: Counter[str], chosen: Collection[str]) -> list[Option]:
+    return [Option(value, label, counts[value], value in chosen) for value, label in labels.items()]
+
+
+def _stage_groups(query: DealQuery, counts: Counts) -> list[Group]:
+    options, places = _place_options("stage", query, counts), counts.places["stage"]
     groups = groupby(options, key=lambda option: places[option.value].group)
-    return Facet("stage", _("Stage"), "milestone", [Group(name, list(members)) for name, members in groups])
+    return [Group(name, list(members)) for name, members in groups]
 
 
-def _amount_facet(query: DealQuery, counts: Counter[str], reader: Reader) -> Facet:
+def _amount_label(start: Decimal | int | None, end: Decimal | int | None, currency: str) -> str:
+    texts = {
+        name: formats.money(bound, currency) for name, bound in (("from", start), ("to", end)) if bound is not None
+    }
+    if start is None:
+        return _("Up to %(to)s") % texts if texts else ""
+    return _("%(from)s to %(to)s") % texts if end is not None else _("From %(from)s") % texts
+
+
+def _amount_labels(reader: Reader) -> dict[str, str]:
     currency = reader.organisation.currency
+    return {band: _amount_label(*bounds, currency) for band, bounds in BANDS.items()} | {NONE: _("No amount")}
 
-    def label(start: Decimal | int | None, end: Decimal | int | None) -> str:
-        texts = {
-            name: formats.money(bound, currency) for name, bound in (("from", start), ("to", end)) if bound is not None
-        }
-        if start is None:
-            return _("Up to %(to)s") % texts if texts else ""
-        return _("%(from)s to %(to)s") % texts if end is not None else _("From %(from)s") % texts
 
-    labels = {band: label(*bounds) for band, bounds in BANDS.items()} | {NONE: _("No amount")}
-    options = [Option(value, text, counts[value], value in query.amount) for value, text in labels.items()]
+def _amount_facet(query: DealQuery, counts: Counts, reader: Reader, asked: bool) -> Facet:
+    currency = reader.organisation.currency
+    groups = None
+    if asked:
+        groups = [Group("", _labelled(_amount_labels(reader), counts.options["amount"], query.amount))]
     start, end = (
         f"{bound.normalize():f}" if bound is not None else "" for bound in (query.amount_from, query.amount_to)
     )
-    bounds = Bounds("number", start, end, currency, label(query.amount_from, query.amount_to))
-    return Facet("amount", _("Amount"), "banknote", [Group("", options)], bounds)
+    return Facet("amount", _("Amount"), "banknote", groups, Bounds("number", start, end, currency))
 
 
-def _close_facet(query: DealQuery, counts: Counter[str], reader: Reader) -> Facet:
-    labels = {
+def _close_labels() -> dict[str, str]:
+    return {
         "overdue": _("Overdue"),
         "this_month": _("This month"),
         "next_month": _("Next month"),
@@ -477,17 +554,12 @@ def _close_facet(query: DealQuery, counts: Counter[str], reader: Reader) -> Face
         "later": _("Later"),
         NONE: _("No close date"),
     }
-    options = [Option(value, labels[value], counts[value], value in query.close) for value in (*PERIODS, NONE)]
-    ends = [("from", query.close_from), ("to", query.close_to)]
-    texts = {name: formats.day(day, reader.today) for name, day in ends if day}
-    chip = ""
-    if texts:
-        chip = (
-            _("Closes %(from)s to %(to)s") if len(texts) == 2 else _("Closes from %(from)s") if "from" in texts else ""
-        )
-        chip = (chip or _("Closes by %(to)s")) % texts
-    start, end = (day.isoformat() if day else "" for _name, day in ends)
-    return Facet("close", _("Close date"), "calendar-clock", [Group("", options)], Bounds("date", start, end, "", chip))
+
+
+def _close_facet(query: DealQuery, counts: Counts, reader: Reader, asked: bool) -> Facet:
+    groups = [Group("", _labelled(_close_labels(), counts.options["close"], query.close))] if asked else None
+    start, end = (day.isoformat() if day else "" for day in (query.close_from, query.close_to))
+    return Facet("close", _("Close date"), "calendar-clock", groups, Bounds("date", start, end))
 
 
 def companies_of(deals: DealQuerySet, query: DealQuery, reader: Reader, find: str) -> list[Option]:

@@ -134,7 +134,12 @@ def time_apart(value: datetime, now: datetime) -> str:
 
 def join(parts: list[str]) -> str:
     """ "A, B and C" in the reader's language."""
-    return format_list(parts, locale=active_locale()) if parts else ""
+    return _join(*parts) if parts else ""
+
+
+@per_language
+def _join(*parts: str) -> str:
+    return format_list(parts, locale=active_locale())
 
 
 def initials(name: str) -> str:

@@ -3,13 +3,11 @@
 import hashlib
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Subquery
-from django.db.models.functions import JSONObject
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
 from alerts.formats import percent, time_apart
-from alerts.models import Pending, Run, Turn
 from deals.clock import Clock
 
 
@@ -25,29 +23,31 @@ class Freshness:
     stamp: str
 
 
+_FRESHNESS = """
+SELECT t.rests_until, r.finished_at, r.id, r.done, r.total,
+       (SELECT max(finished_at) FROM alerts_run WHERE organisation_id = %(org)s),
+       EXISTS (SELECT 1 FROM alerts_pending WHERE organisation_id = %(org)s)
+FROM (VALUES (1)) one
+LEFT JOIN alerts_turn t ON t.organisation_id = %(org)s
+LEFT JOIN LATERAL (
+    SELECT id, finished_at, done, total FROM alerts_run WHERE organisation_id = %(org)s ORDER BY id DESC LIMIT 1
+) r ON true
+"""
+
+
 def freshness(organisation: Organisation, clock: Clock) -> Freshness:
-    mine = {"organisation": OuterRef("pk")}
-    run = JSONObject(pk="pk", finished="finished_at", done="done", total="total")
-    found = (
-        Organisation.objects.filter(pk=organisation.pk)
-        .values(
-            rests_until=Subquery(Turn.objects.filter(**mine).values("rests_until")[:1]),
-            run=Subquery(Run.objects.filter(**mine).order_by("-pk").values(json=run)[:1]),
-            finished=Subquery(
-                Run.objects.filter(**mine).order_by("-finished_at").exclude(finished_at=None).values("finished_at")[:1]
-            ),
-            waiting=Exists(Pending.objects.filter(**mine)),
-        )
-        .get()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_FRESHNESS, {"org": organisation.pk})
+        found = cursor.fetchone()
+    rests_until, ended, pk, done, total, finished, waiting = found
     stamp = hashlib.md5(repr(found).encode(), usedforsecurity=False).hexdigest()[:12]
-    running = found["run"] if found["run"] and not found["run"]["finished"] else None
-    if running and running["total"]:
-        share = percent(min(0.99, running["done"] / running["total"]))
+    running = pk is not None and ended is None
+    if running and total:
+        share = percent(min(0.99, done / total))
         return Freshness(_("Alerts are being brought up to date: %(share)s") % {"share": share}, True, stamp)
-    if running or found["waiting"]:
+    if running or waiting:
         return Freshness(_("Alerts are being brought up to date"), True, stamp)
-    moments = [moment for moment in (found["rests_until"], found["finished"]) if moment and moment.year > 1970]
+    moments = [moment for moment in (rests_until, finished) if moment and moment.year > 1970]
     if not moments:
         return Freshness("", False, stamp)
     at = min(max(moments), clock.now)  # a turn rests some seconds after its evaluation

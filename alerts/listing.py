@@ -1,9 +1,13 @@
-"""What the deal list shows: tabs, facets with counts, totals, rows. As many statements for any number of rows."""
+"""What the deal list shows: tabs, facets with counts, totals, rows. As many statements for any number of rows.
 
-from collections.abc import Iterable
+An open page asks for what is not seen at once by itself (docs/adr/0012-the-deal-list.md); without scripts it is whole.
+"""
+
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -12,18 +16,22 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from alerts import amounts, formats, saved_views, wording
-from alerts.cards import ShownAlert, shown_alerts
-from alerts.deal_query import NONE, PAGE_SIZE, SORTS, DealQuery
+from alerts.cards import ShownAlert, named_alerts, shown_alerts
+from alerts.deal_query import FACETS, NONE, PAGE_SIZE, SORTS, DealQuery
 from alerts.facets import (
     Chip,
     Counts,
     Facet,
     Option,
+    Overview,
     Tab,
     Total,
+    bounds_of,
     companies_of,
     count_deals,
     facets_of,
+    label_of,
+    overview,
     tabs_of,
 )
 from alerts.freshness import Freshness, freshness
@@ -45,14 +53,32 @@ class Column:
     sorted: str = ""
 
 
+# What a row shows of a deal.
+SHOWN = (
+    *("organisation", "title", "amount", "currency", "value", "close_on", "last_interaction_on"),
+    *("stage__name", "owner__name", "company__name"),
+)
+
+
+class DealPages(NamedTuple):
+    """The addresses of deals' pages: that of a deal 0, and the list that leads there and is led back to."""
+
+    path: str
+    query: str
+
+    def of(self, deal: int) -> str:
+        return f"{self.path.replace('0', str(deal))}?{self.query}"
+
+
 @dataclass(frozen=True)
 class Row:
     deal: Deal
     alerts: list[ShownAlert]
     today: date
     own: str  # the currency of the organisation
-    query: str  # of the list, for the way back from the deal
+    page_of: DealPages
     evaluated: str
+    is_whole: bool
 
     @property
     def badges(self) -> list[ShownAlert]:
@@ -73,11 +99,11 @@ class Row:
         name = company or deal.title or _("Untitled deal")
         texts = {
             "id": str(deal.pk),
-            "address": f"{reverse('alerts:deal', args=[deal.pk])}?{self.query}",
+            "address": self.page_of.of(deal.pk),
             "evaluated": self.evaluated,
             "name": name,
             "detail": deal.title if company else "",
-            "alerts": SafeString("".join(alert.entry for alert in self.alerts)),
+            "entries": SafeString("".join(alert.entry for alert in self.alerts if self.is_whole)),
             "icons": SafeString("".join(alert.badge for alert in self.badges)),
             "more": f"+{self.more}" if self.more else "",
             "spoken": wording.spoken(name, [alert.spoken for alert in self.alerts]) if self.alerts else "",
@@ -106,11 +132,19 @@ class DealList:
     own: str  # the currency of the organisation, in which sums are told
     fresh: Freshness
     rows: list[Row] = field(default_factory=list)
+    is_whole: bool = True  # nothing is left for the page to ask for
+    chips: list[Chip] = field(default_factory=list)
     saved: ViewOf | None = None  # the saved view that is open
     is_changed: bool = False  # it asks something else than is shown
     more: list[Tab] = field(default_factory=list)  # saved views for which there is no tab
     has_start: bool = False  # the reader's list opens with a saved view
     find: str = ""  # what the reader looks for among companies
+
+    @property
+    def wanted(self) -> str:
+        """The address of what is not told yet."""
+        pairs = [*self.query.params(), *(("deal", str(row.deal.pk)) for row in self.rows)]
+        return f"{reverse('alerts:details')}?{urlencode(pairs)}"
 
     @property
     def total_open(self) -> int:
@@ -190,48 +224,51 @@ class DealList:
         other = key if first.startswith("-") else f"-{key}"
         return Column(name, label, self.query.with_(sort=other if self.query.sort == first else first).url, current)
 
-    @property
-    def chips(self) -> list[Chip]:
-        chips = []
-        for facet in self.facets:
-            chips += [(each.label, self.query.without(facet.name, each.value)) for each in facet.options if each.chosen]
-            if facet.bounds and facet.bounds.chip:
-                unbound = {f"{facet.name}_from": None, f"{facet.name}_to": None}
-                chips.append((facet.bounds.chip, self.query.with_(**unbound)))
-        if self.query.q:
-            chips.append((_("“%(text)s”") % {"text": self.query.q}, self.query.with_(q="")))
-        return [Chip(label, _("Remove the filter %(label)s") % {"label": label}, query.url) for label, query in chips]
 
+def deal_list(
+    reader: Reader, query: DealQuery, clock: Clock, find: str = "", menus: Collection[str] | None = None
+) -> DealList:
+    """The answer to `query`. `find`: words in the names of companies that the reader wants to choose from.
 
-def deal_list(reader: Reader, query: DealQuery, clock: Clock, find: str = "") -> DealList:
-    """The answer to `query`. `find`: words in the names of companies that the reader wants to choose from."""
+    `menus`: the facets whose options are told; what else a page can ask for later (`details`) is then left out: the
+    evidence of alerts and the counts of saved views. None: all of it.
+    """
     deals = reader.open_deals
     asked = {view.pk: saved_views.query_of(view) for view in reader.views}
     # With a tab: the view that is open, then as many as are counted.
     shown = sorted(asked, key=lambda pk: pk != query.saved)[:VIEWS_COUNTED]
-    by_company = [query.with_(company=(value,)) for value in query.company]
-    counts = count_deals(deals, query, reader, [*(asked[pk] for pk in shown), *by_company])
-    known = _known(query, counts, reader)
+    counted = shown if menus is None else [pk for pk in shown if pk == query.saved]
+    seen = overview(deals, query, reader, [asked[pk] for pk in counted])
+    known = _known(query, seen, reader)
     if query.saved is not None and query.saved not in asked:
         known = replace(known, saved=None, refused=(*known.refused, _("This saved view no longer exists.")))
     if known != query:
-        return deal_list(reader, known, clock, find)
+        return deal_list(reader, known, clock, find, menus)
 
-    count_of = dict(zip(shown, counts.each, strict=False))
+    facets = FACETS if menus is None else menus
+    by_company = [query.with_(company=(value,)) for value in query.company] if "company" in facets else []
+    views = counted if menus is None else []
+    counts = count_deals(deals, query, reader, facets, [*by_company, *(asked[pk] for pk in views)])
     # What a view names and has vanished is left out when it is opened: it would find more than it was counted for.
-    still = {pk: _known(asked[pk], counts, reader).text for pk in shown}
+    still = {pk: _known(asked[pk], seen, reader).text for pk in counted}
+    count_of = dict(zip(views, counts.each[len(by_company) :], strict=True))
     count_of = {pk: count for pk, count in count_of.items() if still[pk] == asked[pk].text}
     tabs = {view.pk: _tab(view, asked[view.pk], query, count_of.get(view.pk)) for view in reader.views}
+    companies: Iterable[Option] = ()
+    if "company" in facets:
+        companies = _companies(deals, query, reader, seen, counts, find, every=menus is not None)
     found = DealList(
         query,
-        tabs_of(query, counts.views) + [tab for pk, tab in tabs.items() if pk in still],
-        facets_of(query, counts, reader, _companies(deals, query, reader, counts, find)),
-        counts.totals,
+        tabs_of(query, seen.views) + [tab for pk, tab in tabs.items() if pk in shown],
+        facets_of(query, seen, reader, counts, facets, companies),
+        seen.totals,
         reader.organisation.currency,
         freshness(reader.organisation, clock),
+        is_whole=menus is None,
+        chips=_chips(query, seen, reader),
         saved=next((view for view in reader.views if view.pk == query.saved), None),
         is_changed=query.saved is not None and still[query.saved] != query.text,
-        more=[tab for pk, tab in tabs.items() if pk not in still],
+        more=[tab for pk, tab in tabs.items() if pk not in shown],
         has_start=any(view.is_start for view in reader.views),
         find=find,
     )
@@ -243,25 +280,82 @@ def deal_list(reader: Reader, query: DealQuery, clock: Clock, find: str = "") ->
     return found
 
 
+def menu(reader: Reader, query: DealQuery, name: str, find: str = "") -> Facet | None:
+    """One facet with its options; None for one that is not offered."""
+    deals, seen = reader.open_deals, Overview({}, [], {}, pipelines=True)
+    by_company: list[DealQuery] = []
+    companies: Iterable[Option] = ()
+    if name == "company" and query.company:
+        seen = overview(deals, query, reader)
+        query = _known(query, seen, reader)
+        by_company = [query.with_(company=(value,)) for value in query.company]
+    counts = count_deals(deals, query, reader, [name], by_company)
+    if name == "company":
+        companies = _companies(deals, query, reader, seen, counts, find, every=True)
+    facets = facets_of(query, seen, reader, counts, [name], companies)
+    return next((facet for facet in facets if facet.name == name), None)
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a page of the list asks for once it is shown: alerts by deal (ids), and the saved views' counts."""
+
+    cards: list[tuple[int, list[ShownAlert]]]
+    tabs: list[Tab]
+
+
+def details(reader: Reader, query: DealQuery, deals: Collection[int], clock: Clock) -> Details:
+    """For the deals (ids) of a page, those of others or closed ones left out."""
+    asked = {view.pk: saved_views.query_of(view) for view in reader.views}
+    shown = sorted(asked, key=lambda pk: pk != query.saved)[:VIEWS_COUNTED]
+    tabs = []
+    if shown:
+        questions = [asked[pk] for pk in shown]
+        seen = overview(reader.open_deals, DealQuery(), reader, questions)
+        each = count_deals(reader.open_deals, DealQuery(), reader, (), questions).each
+        views = {view.pk: view for view in reader.views}
+        tabs = [
+            _tab(views[pk], asked[pk], query, count)
+            for pk, count in zip(shown, each, strict=True)
+            if _known(asked[pk], seen, reader).text == asked[pk].text
+        ]
+    page = reader.open_deals.filter(pk__in=deals).select_related("stage", "owner", "company")
+    alerts = shown_alerts(reader.organisation, list(page), clock, asleep=query.view == "snoozed")
+    return Details(list(alerts.items()), tabs)
+
+
+def _chips(query: DealQuery, seen: Overview, reader: Reader) -> list[Chip]:
+    chips = [
+        (label_of(facet, value, seen, reader), query.without(facet, value))
+        for facet in FACETS
+        for value in getattr(query, facet)
+    ]
+    for facet, label in bounds_of(query, reader).items():
+        chips.append((label, query.with_(**{f"{facet}_from": None, f"{facet}_to": None})))
+    if query.q:
+        chips.append((_("“%(text)s”") % {"text": query.q}, query.with_(q="")))
+    return [Chip(label, _("Remove the filter %(label)s") % {"label": label}, query.url) for label, query in chips]
+
+
 def _tab(view: ViewOf, asks: DealQuery, query: DealQuery, count: int | None) -> Tab:
     by = ""
     if not view.is_mine:
         by = _("Shared by %(name)s, who has left") if view.has_left else _("Shared by %(name)s")
-    return Tab(view.name, asks.url, count, view.pk == query.saved, by and by % {"name": view.by})
+    return Tab(view.name, asks.url, count, view.pk == query.saved, by and by % {"name": view.by}, view.pk)
 
 
-def _companies(deals: DealQuerySet, query: DealQuery, reader: Reader, counts: Counts, find: str) -> Iterable[Option]:
-    """Those that are chosen, then those whose name has the words of `find`; one statement if there are any."""
-    each = counts.each[len(counts.each) - len(query.company) :]
-    chosen = {
-        value: Option(value, counts.places["company"][value].label, count, True)
-        for value, count in zip(query.company, each, strict=True)
-    }
-    found = {option.value: option for option in companies_of(deals, query, reader, find)} if find else {}
+def _companies(
+    deals: DealQuerySet, query: DealQuery, reader: Reader, seen: Overview, counts: Counts, find: str, *, every: bool
+) -> Iterable[Option]:
+    """Those that are chosen, then those with the most deals whose name has the words of `find`, or of all if `every`.
+    One statement where there is something to find."""
+    each = zip(query.company, counts.each[: len(query.company)], strict=True)
+    chosen = {value: Option(value, label_of("company", value, seen, reader), count, True) for value, count in each}
+    found = {option.value: option for option in companies_of(deals, query, reader, find)} if find or every else {}
     return (chosen | found).values()
 
 
-def _known(query: DealQuery, counts: Counts, reader: Reader) -> DealQuery:
+def _known(query: DealQuery, seen: Overview, reader: Reader) -> DealQuery:
     """Without what does not exist, or belongs to others: said, and left out."""
     sentences = {
         "owner": _("This owner no longer exists; the filter was left out."),
@@ -272,7 +366,7 @@ def _known(query: DealQuery, counts: Counts, reader: Reader) -> DealQuery:
     }
     teams = {str(team.pk) for team in reader.teams}
     for facet, sentence in sentences.items():
-        offered = {NONE, *(teams if facet == "team" else counts.places[facet])}
+        offered = {NONE, *(teams if facet == "team" else seen.names[facet])}
         values = getattr(query, facet)
         if not offered.issuperset(values):
             kept = tuple(value for value in values if value in offered)
@@ -285,9 +379,14 @@ def _add_rows(found: DealList, deals: DealQuerySet, reader: Reader, clock: Clock
     start = (found.query.page - 1) * PAGE_SIZE
     # The fifty rows are chosen first: what follows is asked for them alone.
     chosen = found.query.ordered(deals.filter(found.query.matching(reader))).values("pk")[start : start + PAGE_SIZE]
-    page = list(
-        found.query.ordered(organisation.deals.filter(pk__in=chosen).select_related("stage", "owner", "company"))
-    )
-    shown = shown_alerts(organisation, page, clock, asleep=found.query.view == "snoozed")
-    same = clock.today, organisation.currency, urlencode({"list": found.query.whole}), found.fresh.text
+    rows = found.query.ordered(organisation.deals.filter(pk__in=chosen).select_related("stage", "owner", "company"))
+    asleep = found.query.view == "snoozed"
+    if found.is_whole:
+        page = list(rows)
+        shown = shown_alerts(organisation, page, clock, asleep=asleep)
+    else:
+        page = list(rows.only(*SHOWN))
+        shown = named_alerts(organisation, [deal.pk for deal in page], clock, asleep=asleep)
+    page_of = DealPages(reverse("alerts:deal", args=[0]), urlencode({"list": found.query.whole}))
+    same = clock.today, organisation.currency, page_of, found.fresh.text, found.is_whole
     found.rows = [Row(deal, shown.get(deal.pk, []), *same) for deal in page]

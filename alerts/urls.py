@@ -5,7 +5,8 @@ from alerts import deal_views, settings_views, titles_views, versions_views, vie
 app_name = "alerts"
 urlpatterns = [
     path("deals/", views.deals_list, name="deals"),
-    path("deals/companies/", views.companies_list, name="companies"),
+    path("deals/details/", views.deals_details, name="details"),
+    path("deals/facets/<slug:name>/", views.facet_menu, name="facet"),
     path("deals/export/", views.deals_export, name="export"),
     path("deals/bulk/", views.deals_bulk, name="bulk"),
     path("deals/views/", views.views_page, name="views"),

@@ -1,6 +1,6 @@
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import get_language, ngettext
@@ -10,27 +10,33 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import push_url, replace_url
 
+from accounts.params import whole
 from accounts.views import MemberRequest, member_required
 from alerts import bulk, formats, saved_views
-from alerts.deal_query import DealQuery
+from alerts.deal_query import PAGE_SIZE, DealQuery
 from alerts.export import Export
-from alerts.facets import companies_of
-from alerts.listing import deal_list
+from alerts.listing import deal_list, details, menu
 from alerts.reader import Reader, visible
 from deals.clock import Clock
 
 
 @require_safe
 @member_required
-@vary_on_headers("HX-Request")
+@vary_on_headers("HX-Request", "Vigie-Menu")
 @gzip_page
 def deals_list(request: MemberRequest) -> HttpResponse:
-    """Without any parameter it opens with the reader's start view, if there is one."""
+    """Without any parameter it opens with the reader's start view, if there is one.
+
+    A browser that runs the script says so by a cookie, or by asking through htmx, and asks for what is not seen at once
+    by itself; others get all of it (`whole`). `Vigie-Menu` names the facet whose menu is open and stays so.
+    """
     organisation, clock = request.org, Clock.of(request.org)
     reader = Reader.of(organisation, request.user, clock)
     if not request.GET and (start := next((view for view in reader.views if view.is_start), None)):
         return redirect(saved_views.query_of(start).url)
-    found = deal_list(reader, DealQuery.parse(request.GET), clock, find=request.GET.get("find", "")[:200])
+    scripted = (request.htmx or "script" in request.COOKIES) and "whole" not in request.GET
+    menus = [request.headers.get("Vigie-Menu", "")] if scripted else None
+    found = deal_list(reader, DealQuery.parse(request.GET), clock, request.GET.get("find", "")[:200], menus)
     context = {
         "section": "deals",
         "list": found,
@@ -51,13 +57,29 @@ def deals_list(request: MemberRequest) -> HttpResponse:
 
 @require_safe
 @member_required
-def companies_list(request: MemberRequest) -> HttpResponse:
-    """The options of the company facet, for the question and the words that the address holds."""
-    organisation, clock = request.org, Clock.of(request.org)
-    reader, query = Reader.of(organisation, request.user, clock), DealQuery.parse(request.GET)
-    find = request.GET.get("find", "")[:200]
-    options = companies_of(reader.open_deals, query, reader, find)
-    return render(request, "alerts/deals.html#companies", {"options": options})
+@gzip_page
+def deals_details(request: MemberRequest) -> HttpResponse:
+    """What the list asks for once it is shown: `deal`s, and the question that the rest of the address holds."""
+    clock = Clock.of(request.org)
+    deals = [pk for value in request.GET.getlist("deal")[:PAGE_SIZE] if (pk := whole(value)) is not None]
+    reader = Reader.of(request.org, request.user, clock)
+    return render(
+        request,
+        "alerts/deals.html#details",
+        {"details": details(reader, DealQuery.parse(request.GET), deals, clock)},
+    )
+
+
+@require_safe
+@member_required
+def facet_menu(request: MemberRequest, name: str) -> HttpResponse:
+    """The options of a facet with their counts, for the question that the address holds."""
+    reader = Reader.of(request.org, request.user, Clock.of(request.org))
+    query, find = DealQuery.parse(request.GET), request.GET.get("find", "")[:200]
+    if (facet := menu(reader, query, name, find)) is None:
+        raise Http404
+    part = "companies" if "part" in request.GET else "options"
+    return render(request, f"alerts/deals.html#{part}", {"facet": facet, "query": query, "find": find})
 
 
 @require_safe

@@ -10,14 +10,14 @@ import logging
 from bench import dataset
 from bench.connectors import public_connectors
 from bench.evaluation import evaluate_all, evaluate_growth, evaluate_one, preview, rls
-from bench.pages import list_page
+from bench.pages import deal_page, list_page
 from bench.sync import sync_first
 from bench.webhooks import webhook_ack
 
 BENCHES = {
     bench.__name__: bench
     for bench in (
-        *(evaluate_all, evaluate_growth, evaluate_one, preview, rls, list_page),
+        *(evaluate_all, evaluate_growth, evaluate_one, preview, rls, list_page, deal_page),
         *(sync_first, public_connectors, webhook_ack),
     )
 }

@@ -1,7 +1,9 @@
-"""The deal list as a member asks for it: middleware, statements and template, without the network."""
+"""The deal list and a deal as a member asks for them: middleware, statements and template, without the network."""
 
 import re
+from html import unescape
 from statistics import median
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -14,7 +16,7 @@ from accounts.tenancy import tenant
 from alerts.listing import VIEWS_COUNTED
 from alerts.models import SavedView
 from bench.dataset import FIRST_ID, Dataset
-from bench.measure import p95, report, scan_floor, seconds, serial
+from bench.measure import execute, fetch, p95, report, scan_floor, seconds, serial
 
 PATHS = {
     "all": "/deals/?view=open",
@@ -41,15 +43,15 @@ PATHS = {
 
 
 def list_page(data: Dataset, times: int = 15) -> None:
-    """The slowest filter's p95, compression included, and the most statements and bytes that any of them needs.
+    """The slowest filter's p95, compression included, and the most statements and bytes that any of them needs: as a
+    browser with scripts gets it, then what that asks for by itself (`list_details`) or when a menu opens (`list_menu`,
+    the slowest of all), and as a browser without scripts gets it, in one piece (`list_whole`).
 
     As many saved views as are counted have tabs: each asks what a path asks.
     """
-    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
-        call_command("collectstatic", interactive=False, verbosity=0)
-    user, _ = User.objects.get_or_create(email="1@vigie.example")
-    Membership.objects.get_or_create(user=user, organisation=data.organisation)
+    client = _member(data)
     with tenant(data.organisation):
+        user = User.objects.get(email=EMAIL)
         SavedView.objects.filter(organisation=data.organisation).delete()
         SavedView.objects.bulk_create(
             SavedView(
@@ -61,9 +63,59 @@ def list_page(data: Dataset, times: int = 15) -> None:
             )
             for name in list(PATHS)[2 : 2 + VIEWS_COUNTED]
         )
+    with serial(data):
+        floor = scan_floor(data) * 1e3
+    _report("list_whole", client, PATHS, floor, times // 3)
+    client.cookies["script"] = "1"
+    _report("list_page", client, PATHS, floor, times, goal=("value", "≤", 50))
+    wanted = {
+        name: re.search(r'hx-get="(/deals/details/[^"]+)', client.get(path).content.decode())
+        for name, path in PATHS.items()
+    }
+    _report("list_details", client, {name: unescape(each[1]) for name, each in wanted.items() if each}, floor, times)
+    menus = {
+        f"{facet}, {name}": f"/deals/facets/{facet}/?{PATHS[name].partition('?')[2]}"
+        for facet in ("alert", "owner", "stage", "amount", "close", "company")
+        for name in ("all", "owners and a stage", "a word of all")
+    }
+    _report("list_menu", client, menus, floor, times // 3)
+
+
+def deal_page(data: Dataset, times: int = 30) -> None:
+    """The page of a deal with 2,000 activities and every kind of alert that one has, opened from the list."""
+    client, org = _member(data), data.organisation.pk
+    client.cookies["script"] = "1"
+    with serial(data):
+        floor = scan_floor(data) * 1e3
+        (deal,) = fetch("SELECT id FROM deals_deal WHERE organisation_id = %s ORDER BY alert_mask DESC LIMIT 1", [org])
+        execute(_BUSY, {"org": org, "deal": deal, "most": 2_000})
+    try:
+        paths = {"alone": f"/deals/{deal}/", "from the list": f"/deals/{deal}/?list=view%3Drisk"}
+        _report("deal_page", client, paths, floor, times, goal=("value", "≤", 50))
+    finally:
+        with tenant(data.organisation):
+            execute("DELETE FROM deals_dealactivity WHERE organisation_id = %s AND deal_ref = 'busy'", [org])
+
+
+_BUSY = """
+INSERT INTO deals_dealactivity (organisation_id, deal_id, deal_ref, activity_id, occurred_at)
+SELECT organisation_id, %(deal)s, 'busy', activity_id, occurred_at FROM deals_dealactivity
+WHERE organisation_id = %(org)s AND deal_id <> %(deal)s ORDER BY id LIMIT %(most)s
+"""
+EMAIL = "1@vigie.example"
+
+
+def _member(data: Dataset) -> Client:
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        call_command("collectstatic", interactive=False, verbosity=0)
+    user, _ = User.objects.get_or_create(email=EMAIL)
+    Membership.objects.get_or_create(user=user, organisation=data.organisation)
     client = Client(SERVER_NAME="localhost")
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    return client
 
+
+def _report(name: str, client: Client, paths: dict[str, str], floor: float, times: int, goal: Any = None) -> None:
     def ask(path: str) -> int:
         answer = client.get(path, headers={"accept-encoding": "gzip"})
         assert answer.status_code == 200, path
@@ -71,24 +123,22 @@ def list_page(data: Dataset, times: int = 15) -> None:
 
     taken: dict[str, list[float]] = {}
     statements = size = 0
-    for name, path in PATHS.items():
+    for each, path in paths.items():
         ask(path)
         with CaptureQueriesContext(connection) as captured:
             size = max(size, ask(path))
             asked = [query["sql"] for query in captured.captured_queries]
         statements = max(statements, len([sql for sql in asked if not re.match("BEGIN|COMMIT", sql)]))
-        taken[name] = [seconds(lambda: ask(path))[0] * 1e3 for _ in range(times)]  # noqa: B023
-    with serial(data):
-        floor = scan_floor(data) * 1e3
-    slowest = max(taken, key=lambda name: p95(taken[name]))
+        taken[each] = [seconds(lambda: ask(path))[0] * 1e3 for _ in range(times)]  # noqa: B023
+    slowest = max(taken, key=lambda each: p95(taken[each]))
     report(
-        "list_page",
+        name,
         p95(taken[slowest]),
         "ms",
         floor,
-        goal=("value", "≤", 50),
+        goal=goal,
         slowest=slowest,
         statements=statements,
         html_bytes=size,
-        p50={name: round(median(values), 1) for name, values in taken.items()},
+        p50={each: round(median(values), 1) for each, values in taken.items()},
     )

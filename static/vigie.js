@@ -144,6 +144,13 @@
   const here = document.querySelector(".nav [aria-current]");
   if (here) here.parentElement.scrollLeft = here.offsetLeft - 60;
 
+  /* The server may leave to this script what is not seen at once, but for the menu that is open. */
+  document.cookie = "script=1; path=/; SameSite=Lax";
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    const menu = document.querySelector(".bar .menu:popover-open");
+    if (menu) detail.headers["Vigie-Menu"] = menu.id.replace("-menu", "");
+  });
+
   /* A swap replaces open menus and the focused element: open and focus their successors. */
   let before = null;
   document.addEventListener("htmx:beforeSwap", () => {

@@ -120,6 +120,24 @@ def test_a_company_is_found_without_javascript(open_page: Any) -> None:
     expect(page.locator(ROWS)).to_have_count(1)
 
 
+def test_what_is_not_seen_at_once_is_asked_for_and_choices_are_kept(open_page: Any) -> None:
+    page = open_page("/deals/?view=open")  # the first page, in one piece
+    page.goto(page.url)
+    with page.expect_response("**/deals/facets/owner/*"):
+        page.locator("#owner-button").click()
+    page.locator("#owner-menu").get_by_label("Moi").check()
+    page.wait_for_url("**/deals/?owner=*")
+    expect(page.locator("#owner-menu").get_by_label("Moi")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.locator("#close-button").click()
+    page.locator("#close-overdue").check()
+    page.wait_for_url("**/deals/?owner=*&close=overdue")
+    expect(page.locator(ROWS)).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.locator("[data-card]").hover()
+    expect(page.locator(".hover-card:popover-open")).to_contain_text("Expected to close on")
+
+
 def test_a_family_is_chosen_at_once_and_the_menu_stays(open_page: Any) -> None:
     page = open_page("/deals/?view=open")
     page.locator("#alert-button").click()
