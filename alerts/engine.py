@@ -134,9 +134,9 @@ JSONB = 3802  # the type's number in Postgres
 @lru_cache(maxsize=256)
 def _build(book: Rulebook, template: str) -> tuple[str, dict[str, Any]]:
     """The statement and its parameters for any deals: `{scope}`, where they come from, is still to be filled in, and
-    `now` to be given. Building it costs more than evaluating one deal, so it is kept.
+    `org` and `now` to be given. Building it costs more than evaluating one deal, so it is kept.
     """
-    state = Case(When(_snoozed(book.organisation), then=RawSQL(STATE, [])), output_field=TextField())  # noqa: S611
+    state = Case(When(_snoozed(OuterRef("organisation")), then=RawSQL(STATE, [])), output_field=TextField())  # noqa: S611
     annotated = book.annotate(Deal.objects.order_by()).annotate(gone=book.gone(), profile=book.profile(), state=state)
     names = [name for name in annotated.query.annotations if not name.startswith("unknown_")]
     select, params = _named(annotated.values("id", *names), "p")
@@ -153,7 +153,6 @@ def _build(book: Rulebook, template: str) -> tuple[str, dict[str, Any]]:
         **params,
         **subjects,
         **book.day.sql_params(),
-        "org": book.organisation,
         "today": book.day.today,
         "roles": book.roles,
         "critical": [rule.bit for rule in RULES if rule.critical],
@@ -161,7 +160,7 @@ def _build(book: Rulebook, template: str) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _snoozed(organisation: int) -> Exists:
+def _snoozed(organisation: int | OuterRef) -> Exists:
     """Some alert of the deal is snoozed."""
     return Exists(Snooze.objects.filter(organisation=organisation, deal=OuterRef("pk"), ended_at__isnull=True))
 
@@ -209,7 +208,7 @@ def statement(
     """
     sql, params = _build(rulebook(organisation, clock, draft), template)
     scope, scope_params = _scope(_concerned(organisation, deals))
-    return sql.replace("{scope}", scope), {**params, **scope_params, "now": clock.now}
+    return sql.replace("{scope}", scope), {**params, **scope_params, "org": organisation.pk, "now": clock.now}
 
 
 def _concerned(organisation: Organisation, deals: DealQuerySet) -> DealQuerySet:
@@ -243,28 +242,29 @@ def evaluate(
         if roll and (rolled := summaries.roll(organisation.pk, clock)):
             deals = deals | Deal.objects.filter(organisation=organisation, pk__in=rolled).synced()
         if prepared:
-            _execute_prepared(cursor, rulebook(organisation, clock), deals, clock)
+            _execute_prepared(cursor, organisation, deals, clock)
         else:
             cursor.execute(*statement(organisation, deals, clock))
         return Outcome(*cursor.fetchone())
 
 
-def _execute_prepared(cursor: CursorWrapper, book: Rulebook, deals: DealQuerySet, clock: Clock) -> None:
+def _execute_prepared(cursor: CursorWrapper, organisation: Organisation, deals: DealQuerySet, clock: Clock) -> None:
     """Only the deals and the moment are parameters; the rest is of the organisation, the day and the settings.
 
     All of the deals are judged: that takes less time than finding out which have no alerts and need not be.
     """
     scope, scope_params = _scope(deals)
     given = {**scope_params, "now": clock.now}
-    name, text = _prepared.get((book, scope), ("", b""))
+    key = organisation.pk, rulebook(organisation, clock), scope
+    name, text = _prepared.get(key, ("", b""))
     if not name:
-        sql, params = _build(book, DIFFERENCE)
+        sql, params = _build(key[1], DIFFERENCE)
         places = {name: AsIs(f"${n}") for n, name in enumerate(given, start=1)}
-        text = cursor.mogrify(sql.replace("{scope}", scope), {**params, **places})
+        text = cursor.mogrify(sql.replace("{scope}", scope), {**params, "org": organisation.pk, **places})
         name = "evaluate_" + hashlib.md5(text, usedforsecurity=False).hexdigest()
         if len(_prepared) >= 256:
             _prepared.clear()
-        _prepared[book, scope] = name, text
+        _prepared[key] = name, text
     cursor.execute(
         "SET LOCAL plan_cache_mode = force_generic_plan; "
         "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = %s)",
@@ -276,7 +276,7 @@ def _execute_prepared(cursor: CursorWrapper, book: Rulebook, deals: DealQuerySet
 
 
 # Name and text of what was prepared, in whichever session: a hundred kilobytes with a calendar, so made once.
-_prepared: dict[tuple[Rulebook, str], tuple[str, bytes]] = {}
+_prepared: dict[tuple[int, Rulebook, str], tuple[str, bytes]] = {}
 _LOCK = 0x5647  # "VG": evaluations, among the advisory locks of this database
 
 

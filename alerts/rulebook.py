@@ -69,20 +69,19 @@ def rulebook(organisation: Organisation, clock: Clock, draft: Draft | None = Non
     if draft is not None:
         said = json.dumps(draft)
     midnight = clock.now.astimezone(clock.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return _rulebook(organisation.pk, organisation.country, replace(clock, now=midnight), said, roles, members)
+    return _rulebook(organisation.country, replace(clock, now=midnight), said, roles, members)
 
 
 @lru_cache(maxsize=256)
-def _rulebook(
-    organisation: int, country: str, day: Clock, said: str | None, roles: str | None, members: str | None
-) -> "Rulebook":
-    """Making it costs more than evaluating one deal, so it is kept for as long as nothing of it changes."""
+def _rulebook(country: str, day: Clock, said: str | None, roles: str | None, members: str | None) -> "Rulebook":
+    """Making it costs more than evaluating one deal, so it is kept for as long as nothing of it changes, and is one for
+    all organisations whose settings are the same."""
     draft = json.loads(said) if said else alert_settings.draft_of(Configuration(rules={}, overrides=[]))
     draft["rules"] = alert_settings.completed(draft["rules"])
     sellers: dict[int, list[int]] = {}
     for team, colleague in json.loads(members or "[]"):
         sellers.setdefault(team, []).append(colleague)
-    return Rulebook(organisation, country, day, draft, sorted(json.loads(roles or "[]")), sellers)
+    return Rulebook(country, day, draft, sorted(json.loads(roles or "[]")), sellers)
 
 
 class Rulebook:
@@ -90,14 +89,13 @@ class Rulebook:
 
     def __init__(
         self,
-        organisation: int,
         country: str,
         day: Clock,
         draft: Draft,
         roles: list[str],
         sellers: Mapping[int, Sequence[int]],
     ) -> None:
-        self.organisation, self.draft, self.roles = organisation, draft, roles
+        self.draft, self.roles = draft, roles
         self.profiles = alert_settings.profiles(draft, sellers)
         self.business = draft["business_days"]
         self.day = day.with_calendar(country) if self.business else day

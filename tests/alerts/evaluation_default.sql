@@ -8,11 +8,11 @@
 -- :subject_5 = ''
 -- :subject_6 = ''
 -- :subject_7 = ''
--- :org = 1
 -- :today = '2026-11-22'
 -- :roles = ARRAY['champion','decision maker']
 -- :critical = ARRAY[0,4,6]
 -- :bases = '[{"no_activity": "0a794490272b", "no_meeting": "e72f93a3bdd9", "single_contact": "c433123ef5b7", "k
+-- :org = 1
 -- :now = '2026-11-22T11:00:00+00:00'
 
 WITH verdict AS MATERIALIZED (
@@ -90,7 +90,7 @@ WITH verdict AS MATERIALIZED (
       WHEN EXISTS(
         SELECT 1 AS a
         FROM alerts_snooze U0
-        WHERE (U0.deal_id = (id) AND U0.ended_at IS NULL AND U0.organisation_id = 1) LIMIT 1
+        WHERE (U0.deal_id = (id) AND U0.ended_at IS NULL AND U0.organisation_id = (organisation_id)) LIMIT 1
       ) THEN (
         md5(
           jsonb_build_array(

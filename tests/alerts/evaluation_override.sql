@@ -15,11 +15,11 @@
 -- :subject_8 = ''
 -- :subject_9 = ''
 -- :calendar = '{1990-01-02,1990-01-03,1990-01-04,1990-01-05,1990-01-08,1990-01-09,1990-01-10,1990-01-11,1990-01-12
--- :org = 1
 -- :today = '2026-11-22'
 -- :roles = ARRAY['champion','decision maker']
 -- :critical = ARRAY[0,4,6]
 -- :bases = '[{"no_activity": "5a5bab20b185", "single_contact": "4f4213ff3840", "key_role": "7fcac53f4c83", "pow
+-- :org = 1
 -- :now = '2026-11-22T11:00:00+00:00'
 
 WITH working_calendar(days) AS MATERIALIZED (SELECT :calendar::date[]),
@@ -270,7 +270,7 @@ verdict AS MATERIALIZED (
       WHEN EXISTS(
         SELECT 1 AS a
         FROM alerts_snooze U0
-        WHERE (U0.deal_id = (id) AND U0.ended_at IS NULL AND U0.organisation_id = 1) LIMIT 1
+        WHERE (U0.deal_id = (id) AND U0.ended_at IS NULL AND U0.organisation_id = (organisation_id)) LIMIT 1
       ) THEN (
         md5(
           jsonb_build_array(
