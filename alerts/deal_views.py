@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.params import whole
@@ -33,6 +34,7 @@ SHOWN, SHOWN_AT_MOST = 40, 1000
 
 @require_safe
 @member_required
+@gzip_page
 def deal_page(request: MemberRequest, pk: int) -> HttpResponse:
     """One deal with all that Vigie knows of it. A foreign or unknown id gets the same 404."""
     organisation, clock = request.org, Clock.of(request.org)

@@ -137,13 +137,17 @@ WITH q AS MATERIALIZED (
     ) p ON d.who
 ), seen AS MATERIALIZED (
     SELECT q.n, q.mode, q.after, q.people, q.level, h.* FROM q
-    JOIN history h ON h.deal = q.deal AND (q.mode IN ('ahead', 'level') OR h.at >= q.after)
+    JOIN history h ON h.deal = q.deal AND (q.mode IN ('ahead', 'level') OR h.at >= q.after) AND CASE q.mode
+         WHEN 'any' THEN h.why IS NOT NULL
+         WHEN 'ahead' THEN h.kind IN ('meeting', 'call') AND GREATEST(h.ends_at, h.at) >= q.after
+         WHEN 'people' THEN h.persons && q.people
+         ELSE h.persons IS NOT NULL AND (h.why IS NOT NULL OR 0 <> ANY(h.parts)) END
 ), ahead AS (
     SELECT n, id, GREATEST(ends_at, at) AS at, CASE
                WHEN deleted THEN 'deleted' WHEN state NOT IN ('planned', 'held', 'no_show') THEN state
                WHEN internal THEN 'internal' WHEN nobody_coming THEN 'nobody_coming'
                WHEN state = 'held' AND at < after THEN 'done_early' END AS why
-    FROM seen WHERE mode = 'ahead' AND kind IN ('meeting', 'call') AND GREATEST(ends_at, at) >= after
+    FROM seen WHERE mode = 'ahead'
 ), there AS (
     SELECT t.n, t.id, t.at, t.person AS person_id, t.why FROM (
         SELECT s.n, s.id, s.at, s.mode, s.level, p.person,
@@ -155,7 +159,7 @@ WITH q AS MATERIALIZED (
     ) t LEFT JOIN deals_person x ON t.mode = 'level' AND x.organisation_id = %(org)s AND x.id = t.person
     WHERE t.why IS NOT NULL AND (t.mode <> 'level' OR x.level >= t.level)
 ), every AS (
-    SELECT n, id, at, why, '{}'::bigint[] AS people FROM seen WHERE mode = 'any' AND why IS NOT NULL
+    SELECT n, id, at, why, '{}'::bigint[] AS people FROM seen WHERE mode = 'any'
     UNION ALL SELECT n, id, at, why, '{}' FROM ahead WHERE why IS NOT NULL
     UNION ALL SELECT n, id, at, why, array_agg(person_id ORDER BY person_id) FROM there WHERE why IS NOT NULL
               GROUP BY n, id, at, why
