@@ -288,13 +288,14 @@ def verdicts(
     *,
     facts: bool = False,
 ) -> Iterator[tuple[int, list[Verdict]]]:
-    """The three outcomes of every enabled rule on each open deal of `deals`, in one query.
+    """The three outcomes of every enabled rule on each open deal of `deals`, in one query; of a deal that a first
+    synchronisation is still reading there are none.
 
     `draft`: settings that are not saved, instead of those in force. `facts`: with the facts of each, as evidence.
     """
     book = rulebook(organisation, clock, draft)
     sql, params = _build_verdicts(book)
-    scope, scope_params = _scope(deals.filter(OPEN, book.watched))
+    scope, scope_params = _scope(deals.settled().filter(OPEN, book.watched))
     with connection.cursor() as cursor:
         cursor.execute(sql.replace("{scope}", scope), {**params, **scope_params})
         columns = [(column.name, column.type_code == JSONB) for column in cursor.description]

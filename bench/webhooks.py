@@ -1,8 +1,10 @@
 """From a change in the CRM to the alert, through the web server and the worker, idle and while webhooks pour in.
 
-The processes are a child's, which has a database of its own: `python -m bench.webhooks` prints its figures as JSON.
+The processes are a child's, which has a database of its own: `python -m bench.webhooks default --seconds 10` prints its
+figures as JSON.
 """
 
+import argparse
 import base64
 import hashlib
 import hmac
@@ -14,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from itertools import count
@@ -66,8 +68,7 @@ def _child(data: Dataset) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def measure(size: str) -> None:
-    deals, rates, lasts = SIZES[size]
+def measure(deals: int, rates: Sequence[int], lasts: int) -> None:
     site = f"http://127.0.0.1:{_port()}"
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     options = [f"--deals={deals}", f"--hubspot-webhooks={site}/webhooks/hubspot/", f"--hubspot-secret={SECRET}"]
@@ -85,7 +86,7 @@ def measure(size: str) -> None:
         connection.creation.destroy_test_db("", verbosity=0)
 
 
-def _measure(storm: "Storm", rates: tuple[int, ...], lasts: int) -> None:
+def _measure(storm: "Storm", rates: Sequence[int], lasts: int) -> None:
     idle = []
     for _ in range(IDLE):
         storm.rest()
@@ -260,4 +261,11 @@ def _port() -> int:
 
 if __name__ == "__main__":
     logging.disable(logging.INFO)
-    measure(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m bench.webhooks", description=__doc__)
+    parser.add_argument("size", choices=SIZES)
+    chosen, _ = parser.parse_known_args()
+    parser.add_argument("--deals", type=int, default=SIZES[chosen.size][0])
+    parser.add_argument("--rates", type=int, nargs="+", default=SIZES[chosen.size][1], help="webhooks a second")
+    parser.add_argument("--seconds", type=int, default=SIZES[chosen.size][2], help="for each rate")
+    given = parser.parse_args()
+    measure(given.deals, given.rates, given.seconds)

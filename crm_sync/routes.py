@@ -4,6 +4,8 @@ The table is outside the walls (accounts.tenancy) and holds nothing secret: an a
 where to look, never what may be done: whoever asks enters each organisation with `tenant()` and finds its connection.
 """
 
+from django.db import connection
+
 from crm_sync.models import AccountRoute
 from deals.models import Source
 
@@ -12,8 +14,12 @@ def organisations_of(provider: str, account_id: str) -> list[int]:
     """The organisations that have, or had, a connection to this account; needs no tenant context."""
     if not account_id:
         return []
-    routes = AccountRoute.objects.filter(provider=provider, account_id=account_id)
-    return list(routes.order_by("organisation").values_list("organisation", flat=True))
+    with connection.cursor() as cursor:  # for each webhook: making the queryset took a third of its time
+        cursor.execute(
+            "SELECT organisation_id FROM crm_sync_accountroute WHERE provider = %s AND account_id = %s ORDER BY 1",
+            [provider, account_id],
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def keep(source: Source) -> None:

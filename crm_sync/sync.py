@@ -4,20 +4,23 @@ The CRM is asked outside any transaction. A page is then written in one: its row
 cursor, so that a process may die at any time and the next one asks no finished page again.
 """
 
+import itertools
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection as database
+from django.db import transaction
 from django.db.models import F, Max
 
 from accounts.models import Organisation, User
 from accounts.tenancy import tenant
 from alerts import queue
 from alerts.tasks import evaluate_changed
-from crm_sync import activity_types, brake, fields, locks, oauth, providers, routes, vault
+from crm_sync import activity_types, brake, bulk, fields, locks, oauth, providers, routes, vault
 from crm_sync.budget import ConnectionBudget
 from crm_sync.models import Connection, StreamProgress, SyncRun
 from crm_sync.providers.base import (
@@ -30,8 +33,10 @@ from crm_sync.providers.base import (
     RateLimited,
     TokenRefused,
 )
+from deals import settling
 from deals.clock import Clock
 from deals.models import Role, Source
+from deals.records import Batch
 from deals.upsert import upsert
 
 logger = logging.getLogger(__name__)
@@ -43,11 +48,14 @@ CLOCKS_DIFFER = timedelta(seconds=10)  # less is the time that an answer takes, 
 # Without these there is nothing to watch; any other stream that may not be read is left out, and said.
 NEEDED = {"pipelines", "deals"}
 RETRY = (30, 60, 120, 300, 600)  # seconds after the first, second, … failure in a row
-# Tables of which a first synchronisation makes many rows.
-GROWING = (
-    *("deals_company", "deals_contact", "deals_person", "deals_personaddress", "deals_deal", "deals_dealcontact"),
-    *("deals_activity", "deals_dealactivity", "deals_participant", "deals_dealperson"),
-)
+# Tables of which a first synchronisation makes many rows, by the records that make them.
+GROWING = {
+    "companies": ("deals_company",),
+    "contacts": ("deals_contact", "deals_person", "deals_personaddress"),
+    "deals": ("deals_deal", "deals_dealcontact", "deals_dealperson"),
+    "activities": ("deals_activity", "deals_dealactivity", "deals_participant", "deals_person", "deals_personaddress"),
+}
+STATISTICS = 200  # records of a kind below which the planner does well without statistics
 # The account of a token that could not be checked yet.
 UNCHECKED = Account(account_id="", name="", link_base="", time_zone="", currency="")
 _LOCK = 0x5653  # "VS": synchronisations, among the advisory locks of this database
@@ -256,7 +264,7 @@ def pull(connection: Connection) -> None:
     with tenant(connection.organisation_id):
         run = start(Connection.objects.select_related("source").get(pk=connection.pk))
     reader = Reader(connection.organisation_id, run.pk)
-    while reader.step():
+    while reader.advance():
         pass
 
 
@@ -282,29 +290,73 @@ class Reader:
         self._connection: int | None = None
         self._provider: Provider | None = None
         self._login: tuple[str, ...] = ()
+        self._counts = Counter[str]()  # records of each kind that were written
         self._successor = ""  # the token that took the place of a refused one
 
     def step(self) -> bool:
         """Read and write one page; False when the run is finished or waits (`retry_at`)."""
+        with self._conversation():
+            return self._step()
+
+    def advance(self) -> bool:
+        """As `step`, but of a first synchronisation many pages (crm_sync.bulk), for some seconds."""
+        with self._conversation():
+            run, streams = self._next()
+            every = providers.PROVIDERS[run.connection.provider] if run else None
+            if run and every and _is_first(run) and run.connection.source.account_id:
+                small = every.hourly
+                large = list(itertools.takewhile(lambda progress: progress.stream not in small, streams))
+                if large:
+                    return self._read_ahead(run, large)
+            return self._step()
+
+    @contextmanager
+    def _conversation(self) -> Iterator[None]:
         if self._connection is None:
             with tenant(self.organisation_id):
                 self._connection = SyncRun.objects.values_list("connection", flat=True).filter(pk=self.run_id).first()
         with locks.conversation(self._connection or 0):
-            return self._step()
+            yield
+
+    def _next(self) -> tuple[SyncRun | None, list[StreamProgress]]:
+        """The run when there is something to do now, and its unfinished streams."""
+        with tenant(self.organisation_id):
+            runs = SyncRun.objects.select_related("connection__source", "organisation")
+            run = runs.filter(pk=self.run_id, finished_at=None).first()
+            if run is None or (run.retry_at and run.retry_at > now()):
+                return None, []
+            return run, list(run.streams.filter(finished=False).order_by("position"))
+
+    def _read_ahead(self, run: SyncRun, streams: list[StreamProgress]) -> bool:
+        try:
+            provider = self._reach(run.connection)
+        except (CrmError, vault.Unreadable) as error:
+            return self._fail(run, streams[0], error)
+        with bulk.ahead(bulk.portions(provider, streams, run.until)) as portions:
+            for portion in portions:
+                with tenant(self.organisation_id):
+                    _keep_time(run, provider.clock_ahead())
+                    written = [_write(run, part.progress, part.page, part) for part in portion.parts]
+                for part in portion.parts:
+                    part.progress.cursor = part.page.cursor
+                    self._count(part.page.batch)
+                if not all(written):  # the run has ended, or begins anew
+                    return True
+                if portion.trouble:
+                    return self._fail(run, *portion.trouble)
+        return True
 
     def _step(self) -> bool:
-        with tenant(self.organisation_id):
-            run = (
-                SyncRun.objects.select_related("connection__source", "organisation")
-                .filter(pk=self.run_id, finished_at=None)
-                .first()
-            )
-            if run is None or (run.retry_at and run.retry_at > now()):
-                return False
-            progress = run.streams.filter(finished=False).order_by("position").first()
-            if progress is None:
+        run, streams = self._next()
+        if run is None:
+            return False
+        if not streams:
+            with tenant(self.organisation_id):
+                if _is_first(run) and settling.settle(run.connection.source, Clock.of(run.organisation)):
+                    return True
                 _finish(run)
                 return False
+        progress = streams[0]
         try:
             provider = self._reach(run.connection)
             if not run.connection.source.account_id:
@@ -315,18 +367,28 @@ class Reader:
                 provider = self._find_fields(run.connection, provider)
             page = provider.read(progress.stream, progress.cursor, progress.since, run.until)
         except (CrmError, vault.Unreadable) as error:
-            trouble = self._after_renewal(run.connection, error)
-            if trouble is None:
-                return True
-            with tenant(self.organisation_id):
-                return _trouble(run, progress, trouble)
+            return self._fail(run, progress, error)
         with tenant(self.organisation_id):
             _keep_time(run, provider.clock_ahead())
             _write(run, progress, page)
-        if run.kind == SyncRun.Kind.FIRST and progress.pages and (progress.pages + 1).bit_count() == 1:
-            # After page 2, 4, 8, …
-            _refresh_statistics()
+        if run.kind == SyncRun.Kind.FIRST:
+            self._count(page.batch)
         return True
+
+    def _count(self, batch: Batch) -> None:
+        """Look at the tables again whenever there are twice as many of what makes them grow."""
+        for kind, tables in GROWING.items():
+            before = self._counts[kind]
+            self._counts[kind] += len(getattr(batch, kind))
+            if self._counts[kind] // STATISTICS and self._counts[kind].bit_length() > before.bit_length():
+                _refresh_statistics(tables, rows=3_000)
+
+    def _fail(self, run: SyncRun, progress: StreamProgress, error: Exception) -> bool:
+        trouble = self._after_renewal(run.connection, error)
+        if trouble is None:
+            return True
+        with tenant(self.organisation_id):
+            return _trouble(run, progress, trouble)
 
     def _after_renewal(self, connection: Connection, error: Exception) -> Exception | None:
         """None when a token that was refused before its time has a successor, else the trouble that is left."""
@@ -369,19 +431,29 @@ def _keep_time(run: SyncRun, ahead: timedelta) -> None:
         SyncRun.objects.filter(pk=run.pk).update(until=until)
 
 
-def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
+def _is_first(run: SyncRun) -> bool:
+    """Whether nothing of its source has been derived or judged yet."""
+    return run.kind == SyncRun.Kind.FIRST and run.connection.source.first_synced_at is None
+
+
+def _write(run: SyncRun, progress: StreamProgress, page: Page, part: bulk.Part | None = None) -> bool:
+    """Write a page that follows the stream's checkpoint, or the pages of `part`; False when it does not any more."""
     from crm_sync import reconcile
 
     # The row is locked and its cursor compared: a page is written once even when it was read twice.
-    same = run.streams.select_for_update().filter(pk=progress.pk, cursor=progress.cursor, finished=False)
-    if progress.cursor is None:
-        same = run.streams.select_for_update().filter(pk=progress.pk, cursor__isnull=True, finished=False)
+    same = run.streams.select_for_update(of=("self",)).filter(pk=progress.pk, finished=False, run__finished_at=None)
+    same = same.filter(cursor__isnull=True) if progress.cursor is None else same.filter(cursor=progress.cursor)
     if not same.exists():
-        return
+        return False
+    first = _is_first(run)
+    if first:  # what a power cut undoes, it undoes with its checkpoint: no need to wait for the disk
+        with database.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL default_statistics_target = 10")
     source = run.connection.source
     offered = {} if page.batch.roles is None else _offered(source)
     batch, stopped = brake.spare(run.connection, progress, page.batch)
-    touched = upsert(source, batch, Clock.of(run.organisation))
+    prepared = part.prepared if part and batch is page.batch else None
+    touched = upsert(source, batch, Clock.of(run.organisation), settle=not first, prepared=prepared)
     if page.types:
         activity_types.learn(progress, page.types, now())
     if stopped:  # the comparison says what the CRM does not have any more, and asks an admin
@@ -395,12 +467,13 @@ def _write(run: SyncRun, progress: StreamProgress, page: Page) -> None:
     run.streams.filter(pk=progress.pk).update(
         cursor=page.cursor,
         finished=page.cursor is None,
-        pages=F("pages") + 1,
+        pages=F("pages") + (part.pages if part else 1),
         records=F("records") + page.count,
         deletions=progress.deletions,
     )
     if run.attempts or run.problem:
         SyncRun.objects.filter(pk=run.pk).update(attempts=0, problem="", problem_detail="", retry_at=None)
+    return True
 
 
 def _offered(source: Source) -> dict[str, str]:
@@ -420,20 +493,22 @@ def _finish(run: SyncRun) -> None:
         Source.objects.filter(pk=source.pk).update(synced_at=now())
     if run.kind == SyncRun.Kind.FIRST and source.first_synced_at is None:
         Source.objects.filter(pk=source.pk).update(first_synced_at=now())
-        _refresh_statistics()
+        _refresh_statistics((table for tables in GROWING.values() for table in tables), rows=9_000)
         queue.mark(run.organisation, run.organisation.deals.filter(source=source).values_list("pk", flat=True))
     evaluate_changed.delay_on_commit(run.organisation_id)  # type: ignore[attr-defined]
     read_details.delay_on_commit(run.organisation_id, run.connection_id)  # type: ignore[attr-defined]
 
 
-def _refresh_statistics() -> None:
+def _refresh_statistics(tables: Iterable[str], rows: int) -> None:
     """Without it the plans of a growing first synchronisation are made for empty tables, and take quadratic time.
 
-    PostgreSQL 17 lets the app role be granted this; before, autovacuum does it a minute later.
+    `rows` of each table are looked at, roughly. PostgreSQL 17 lets the app role be granted this; before, autovacuum
+    does it a minute later.
     """
     if database.pg_version >= 170000:  # type: ignore[attr-defined]
-        with database.cursor() as cursor:
-            cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(GROWING)}")
+        with transaction.atomic(), database.cursor() as cursor:
+            cursor.execute(f"SET LOCAL default_statistics_target = {rows // 300}")
+            cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(sorted({*tables}))}")
 
 
 def _trouble(run: SyncRun, progress: StreamProgress, error: Exception) -> bool:

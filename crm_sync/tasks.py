@@ -38,7 +38,7 @@ def advance(organisation_id: int, run_id: int) -> None:
         end = time.monotonic() + SHIFT
         evaluate_at = 0.0
         reader = sync.Reader(organisation_id, run_id)
-        while more := reader.step():
+        while more := reader.advance():
             if time.monotonic() > evaluate_at:
                 evaluate_changed.delay(organisation_id)
                 evaluate_at = time.monotonic() + EVALUATE_EVERY

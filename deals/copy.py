@@ -1,7 +1,7 @@
 """Rows into Postgres by COPY: into a temporary table (COPY is refused under row level security), then one statement."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -15,16 +15,34 @@ def _array(values: Sequence[Any]) -> str:
     return "{" + ",".join(quoted) + "}"
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    if value is True or value is False:
-        return "t" if value else "f"
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, list | tuple):
-        value = _array(value)
-    return str(value).translate(_ESCAPES)
+# How a value is told, by its type; a text as it is, whatever else as `str` has it.
+_TOLD: dict[type, Callable[[Any], str]] = {
+    type(None): lambda _: "\\N",
+    bool: lambda value: "t" if value else "f",
+    int: str,
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+    list: _array,
+    tuple: _array,
+}
+
+
+def line(row: Sequence[Any]) -> str:
+    """A row as COPY reads it, with its end."""
+    told = [value if type(value) is str else _TOLD.get(type(value), str)(value) for value in row]
+    text = "\t".join(told)
+    # Hardly any row has something to escape, and a look at the whole tells: a NULL has a backslash of its own.
+    if (
+        text.count("\t") >= len(row)
+        or text.count("\\") > row.count(None)
+        or "\n" in text
+        or "\r" in text
+        or "\0" in text
+    ):
+        text = "\t".join(
+            cell if value is None else cell.translate(_ESCAPES) for cell, value in zip(told, row, strict=True)
+        )
+    return text + "\n"
 
 
 def load(cursor: CursorWrapper, name: str, columns: dict[str, str], rows: Iterable[Sequence[Any]]) -> None:
@@ -32,9 +50,13 @@ def load(cursor: CursorWrapper, name: str, columns: dict[str, str], rows: Iterab
 
     It lives as long as the session and is empty again after the transaction.
     """
+    load_lines(cursor, name, columns, map(line, rows))
+
+
+def load_lines(cursor: CursorWrapper, name: str, columns: dict[str, str], lines: Iterable[str]) -> None:
+    """As `load`, of rows that `line` has told."""
     definition = ", ".join(f"{column} {kind}" for column, kind in columns.items())
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({definition}) ON COMMIT DELETE ROWS; DELETE FROM {name}")
-    lines = ["\t".join(map(_text, row)) + "\n" for row in rows]
-    if lines:  # most of a page's tables are empty, and what joins an empty one needs no statistics
-        cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO("".join(lines)))
+    if text := "".join(lines):  # most of a page's tables are empty, and what joins an empty one needs no statistics
+        cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO(text))
         cursor.execute(f"ANALYZE {name}")

@@ -4,13 +4,14 @@ A person is kept as a row, so that who was engaged is one number; it is decided 
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from deals.copy import load
+from deals.copy import line, load, load_lines
 from deals.models import Source
+from deals.records import ActivityRecord, ParticipantRecord
 
 FREE_MAIL = {
     *("gmail.com", "googlemail.com", "outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "live.com", "live.fr"),
@@ -21,6 +22,19 @@ FREE_MAIL = {
     *("gmx.at", "gmx.ch", "neuf.fr", "club-internet.fr", "numericable.fr", "aliceadsl.fr", "mailo.com", "pm.me"),
     *("fastmail.com", "hey.com", "tutanota.com", "t-online.de", "bluewin.ch", "skynet.be", "libero.it", "mail.ru"),
     *("yandex.ru", "qq.com", "163.com", "live.be", "live.nl", "outlook.be", "hotmail.be", "hotmail.ch", "outlook.es"),
+}
+
+
+PARTY = {
+    "activity_id": "bigint",
+    "kind": "text",
+    "parties": "integer",
+    "part": "text",
+    "address": "text",
+    "contact_ref": "text",
+    "colleague_ref": "text",
+    "name": "text",
+    "declined": "boolean",
 }
 
 
@@ -235,6 +249,31 @@ def relevel(cursor: CursorWrapper, organisation: int, contacts: Collection[int])
     return {person for person, changed in cursor.fetchall() if changed}
 
 
+def party(r: ActivityRecord, p: ParticipantRecord) -> str:
+    """A line of PARTY but for the activity's id, which is not known before the activity is written."""
+    told = (r.kind, len(r.participants), p.part, p.address.strip().lower(), p.contact or "", p.colleague or "")
+    return line((*told, p.name, p.declined))
+
+
+def attend(
+    cursor: CursorWrapper,
+    source: Source,
+    activities: Collection[int],
+    parties: Iterable[tuple[int, str]],
+    stored: Collection[int],
+) -> None:
+    """Write who took part in `activities`, resolved at once as `resolve` would. `parties`: the activity's id and a
+    `party`; `stored`: those of `activities` that had participants before, which are replaced."""
+    scope: dict[str, Any] = {"org": source.organisation_id, "source": source.pk}
+    if stored:
+        cursor.execute(
+            "DELETE FROM deals_participant WHERE organisation_id = %(org)s AND activity_id = ANY(%(stored)s)",
+            {**scope, "stored": list(stored)},
+        )
+    load_lines(cursor, "incoming_participant", PARTY, (f"{id}\t{rest}" for id, rest in parties))
+    cursor.execute(ATTEND, {**scope, "ids": list(activities)})
+
+
 def resolve(
     cursor: CursorWrapper,
     source: Source,
@@ -350,6 +389,78 @@ COLLEAGUES = """
     UPDATE deals_participant p SET colleague = x.colleague FROM changed x
     WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.id = ANY(ARRAY(SELECT id FROM changed))
 """
+_OTHERS = """EXISTS (SELECT FROM deals_participant q
+                       WHERE q.organisation_id = %(org)s AND q.activity_id = a.id AND q.id <> p.id)"""
+# Whether `p`, who is no colleague, was engaged in an activity of kind {kind}. {others}: somebody else took part.
+ENGAGED = """NOT p.declined AND CASE p.part
+        WHEN 'attendee' THEN true
+        WHEN 'organiser' THEN {others}
+        WHEN 'other' THEN {kind} = 'call'
+        ELSE p.part IN ('to', 'from') AND {kind} IN ('email', 'message') END"""
+# What records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
+MEANT = """COALESCE(bool_and(p.colleague), false) AS everybody,
+                   COALESCE(bool_and(p.colleague OR p.declined), false) AS nobody,
+                   COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser'
+                       OR p.part = 'from' AND p.colleague AND {kind} IN ('email', 'message')), false) AS alone"""
+# All of the following for activities whose participants are written: nothing is written twice.
+ATTEND = f"""
+    WITH inside AS MATERIALIZED (
+        SELECT email AS address FROM deals_colleague WHERE organisation_id = %(org)s AND email <> ''
+        UNION SELECT lower(u.email) FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+              WHERE m.organisation_id = %(org)s
+    ), party AS MATERIALIZED (
+        SELECT i.*, c.person_id AS of_contact, w.person_id AS of_address
+        FROM incoming_participant i
+        LEFT JOIN deals_contact c ON c.organisation_id = %(org)s AND c.source_id = %(source)s
+             AND c.external_id = i.contact_ref AND i.contact_ref <> ''
+        LEFT JOIN deals_personaddress w ON w.organisation_id = %(org)s AND w.source_id = %(source)s
+             AND w.address = i.address AND i.address <> ''
+    ), known AS MATERIALIZED (
+        SELECT of_contact AS id FROM party WHERE of_contact IS NOT NULL
+        UNION SELECT of_address FROM party WHERE of_address IS NOT NULL
+    ), colleague AS MATERIALIZED (
+        SELECT DISTINCT k.id FROM known k JOIN accounts_organisation o ON o.id = %(org)s
+        JOIN deals_personaddress e ON e.organisation_id = %(org)s AND e.person_id = k.id
+        WHERE o.own_domains ? split_part(e.address, '@', 2) OR e.address IN (SELECT address FROM inside)
+    ), said AS MATERIALIZED (
+        SELECT p.*, p.colleague_ref <> '' OR p.address <> '' AND (o.own_domains ? split_part(p.address, '@', 2)
+                   OR p.address IN (SELECT address FROM inside))
+               OR COALESCE(p.of_contact IN (SELECT id FROM colleague), false)
+               OR COALESCE(p.of_address IN (SELECT id FROM colleague), false) AS colleague
+        FROM party p JOIN accounts_organisation o ON o.id = %(org)s
+    ), unknown AS (
+        SELECT address, max(name) AS name FROM said
+        WHERE NOT colleague AND address <> '' AND of_address IS NULL GROUP BY address
+    ), stranger AS MATERIALIZED (
+        SELECT nextval(pg_get_serial_sequence('deals_person', 'id')) AS id, address,
+               COALESCE(NULLIF(name, ''), address) AS name FROM unknown
+    ), persons AS (
+        INSERT INTO deals_person (id, organisation_id, source_id, name, job_title, level_rule, roles, known)
+        OVERRIDING SYSTEM VALUE SELECT id, %(org)s, %(source)s, name, '', '', '{{}}', false FROM stranger
+    ), addresses AS (
+        INSERT INTO deals_personaddress (organisation_id, source_id, person_id, address)
+        SELECT %(org)s, %(source)s, id, address FROM stranger
+    ), written AS (
+        INSERT INTO deals_participant (organisation_id, activity_id, part, address, contact_ref, colleague_ref, name,
+                                       declined, colleague, person_id, engaged)
+        SELECT %(org)s, p.activity_id, p.part, p.address, p.contact_ref, p.colleague_ref, p.name, p.declined,
+               p.colleague, w.person_id, w.person_id IS NOT NULL
+               AND {ENGAGED.format(kind="p.kind", others="p.parties > 1")}
+        FROM said p LEFT JOIN stranger s ON s.address = p.address
+        CROSS JOIN LATERAL (SELECT CASE WHEN NOT p.colleague THEN COALESCE(p.of_contact, p.of_address, s.id) END
+                            AS person_id) w
+    ), meaning AS (
+        SELECT activity_id, everybody AND NOT alone AS internal, nobody AND NOT alone AS nobody_coming
+        FROM (SELECT activity_id, {MEANT.format(kind="p.kind")} FROM said p GROUP BY activity_id) m
+    ), changed AS MATERIALIZED (
+        SELECT a.id, COALESCE(m.internal, false) AS internal, COALESCE(m.nobody_coming, false) AS nobody_coming
+        FROM deals_activity a LEFT JOIN meaning m ON m.activity_id = a.id
+        WHERE a.organisation_id = %(org)s AND a.id = ANY(%(ids)s) AND (a.internal, a.nobody_coming)
+              IS DISTINCT FROM (COALESCE(m.internal, false), COALESCE(m.nobody_coming, false))
+    )
+    UPDATE deals_activity a SET internal = x.internal, nobody_coming = x.nobody_coming FROM changed x
+    WHERE a.organisation_id = %(org)s AND a.id = x.id AND a.id = ANY(ARRAY(SELECT id FROM changed))
+"""
 # An external address that nobody knows is a person too.
 STRANGERS = """
     WITH unknown AS (
@@ -368,16 +479,10 @@ STRANGERS = """
     INSERT INTO deals_personaddress (organisation_id, source_id, person_id, address)
     SELECT %(org)s, %(source)s, n.id, n.address FROM numbered n JOIN written w ON w.id = n.id
 """
-PARTIES = """
+PARTIES = f"""
     WITH said AS (
         SELECT p.id, p.person_id AS person_before, p.engaged AS engaged_before,
-               w.person_id, w.person_id IS NOT NULL AND NOT p.declined AND CASE p.part
-                   WHEN 'attendee' THEN true
-                   WHEN 'organiser' THEN EXISTS (
-                       SELECT FROM deals_participant q
-                       WHERE q.organisation_id = %(org)s AND q.activity_id = a.id AND q.id <> p.id)
-                   WHEN 'other' THEN a.kind = 'call'
-                   ELSE p.part IN ('to', 'from') AND a.kind IN ('email', 'message') END AS engaged
+               w.person_id, w.person_id IS NOT NULL AND {ENGAGED.format(kind="a.kind", others=_OTHERS)} AS engaged
         FROM concerned_activity t
         JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
         JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id
@@ -394,14 +499,10 @@ PARTIES = """
     UPDATE deals_participant p SET person_id = x.person_id, engaged = x.engaged FROM changed x
     WHERE p.organisation_id = %(org)s AND p.id = x.id AND p.id = ANY(ARRAY(SELECT id FROM changed))
 """
-# What records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
-MEANING = """
+MEANING = f"""
     WITH changed AS MATERIALIZED (
         SELECT id, everybody AND NOT alone AS internal, nobody AND NOT alone AS nobody_coming FROM (
-            SELECT t.id, a.internal, a.nobody_coming, COALESCE(bool_and(p.colleague), false) AS everybody,
-                   COALESCE(bool_and(p.colleague OR p.declined), false) AS nobody,
-                   COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser'
-                       OR p.part = 'from' AND p.colleague AND a.kind IN ('email', 'message')), false) AS alone
+            SELECT t.id, a.internal, a.nobody_coming, {MEANT.format(kind="a.kind")}
             FROM concerned_activity t
             JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = t.id
             LEFT JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = t.id

@@ -35,6 +35,10 @@ class DealQuerySet(QuerySet["Deal"]):
         """Of sources that have been read to the end once: before, most of the facts are still missing."""
         return self.filter(source__first_synced_at__isnull=False)
 
+    def settled(self) -> "DealQuerySet":
+        """With their derived columns (deals.settling)."""
+        return self.filter(created_on__isnull=False)
+
     def for_list(self) -> "DealQuerySet":
         """With the names that a row shows."""
         return self.select_related("stage", "owner", "company", "pipeline", "source")

@@ -7,7 +7,7 @@ it is resolved when that object arrives.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
@@ -240,3 +240,20 @@ class Batch:
     histories: Sequence[HistoryRecord] = field(default=())
     participants: Sequence[DealParticipantsRecord] = field(default=())
     merges: Sequence[MergeRecord] = field(default=())
+
+
+def together(batches: Sequence[Batch]) -> Batch:
+    """Several pages as one, in their order; of `roles`, which are told whole, the last."""
+    if len(batches) == 1:
+        return batches[0]
+    found: dict[str, object] = {}
+    for name in (one.name for one in fields(Batch)):
+        parts = [part for batch in batches if (part := getattr(batch, name))]
+        if name == "gone":
+            kinds = dict.fromkeys(kind for part in parts for kind in part)
+            found[name] = {kind: [ref for part in parts for ref in part.get(kind, ())] for kind in kinds}
+        elif name != "roles":
+            found[name] = [record for part in parts for record in part]
+        else:
+            found[name] = next((batch.roles for batch in reversed(batches) if batch.roles is not None), None)
+    return Batch(**found)  # type: ignore[arg-type]

@@ -29,12 +29,21 @@ class Table:
     guarded: bool = True  # an older updated_at never overwrites a newer one
     also: str = ""
 
+    @property
+    def incoming(self) -> str:
+        """The temporary table that holds what is to be written."""
+        return f"incoming_{self.name}"
+
     def merge(self, cursor: CursorWrapper, source: Source, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert or update; returns the ids of rows that are new or changed."""
         if not rows:
             return []
-        incoming = f"incoming_{self.name}"
-        load(cursor, incoming, self.columns | self.hints, rows)
+        load(cursor, self.incoming, self.columns | self.hints, rows)
+        return [id for id, _, _ in self.write(cursor, source)]
+
+    def write(self, cursor: CursorWrapper, source: Source) -> list[tuple[int, str, bool]]:
+        """Insert or update what was loaded into `incoming`; the id, the CRM's id, and whether it is new, of each row
+        that is new or changed."""
         identity, *facts = self.columns
         facts += self.keys
         joins = "".join(
@@ -48,13 +57,15 @@ class Table:
             f"INSERT INTO {self.name} AS t (organisation_id, source_id, "
             f"{_list('', [identity, *facts, *self.defaults])})"
             f" SELECT {', '.join(['%(org)s', '%(source)s', *values, *self.defaults.values()])}"
-            f" FROM {incoming} i{joins} ON CONFLICT (organisation_id, source_id, {identity}) DO UPDATE SET "
+            f" FROM {self.incoming} i{joins} ON CONFLICT (organisation_id, source_id, {identity}) DO UPDATE SET "
             + ", ".join(f"{name} = excluded.{name}" for name in facts)
             + self.also
-            + f" WHERE {'t.updated_at <= excluded.updated_at AND ' if self.guarded else ''}{changed} RETURNING t.id",
+            + f" WHERE {'t.updated_at <= excluded.updated_at AND ' if self.guarded else ''}{changed}"
+            f" RETURNING t.id, t.{identity}, t.xmax = 0",
             {"org": source.organisation_id, "source": source.pk},
         )
-        return [row[0] for row in cursor.fetchall()]
+        written: list[tuple[int, str, bool]] = cursor.fetchall()
+        return written
 
 
 def _list(prefix: str, names: Iterable[str]) -> str:

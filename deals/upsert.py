@@ -8,16 +8,18 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from deals import details, merging, people, rates, removal, search, summaries, titles
+from deals import details, merging, people, rates, removal, search, settling, summaries, titles
 from deals.clock import Clock
-from deals.copy import load
+from deals.copy import line, load, load_lines
 from deals.models import Deal, Role, Source
-from deals.records import ActivityRecord, Batch, ColleagueRecord, DealRecord
+from deals.records import ActivityRecord, Batch, ColleagueRecord, DealRecord, ParticipantRecord
 from deals.tables import ACTIVITY, COLLEAGUE, COMPANY, CONTACT, DEAL, PIPELINE, ROLE, STAGE
 
 
@@ -37,8 +39,63 @@ def latest(records: Iterable[Any]) -> list[Any]:
     return list(kept.values())
 
 
-def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
-    """Write `batch`, rebuild what depends on it, and return the ids of the deals that it touches."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The activities of a batch as COPY reads them. `parties` and `links` begin with their activity's external id."""
+
+    lines: list[str]
+    parties: list[tuple[str, str]]
+    links: list[tuple[str, str]]
+
+
+def prepare(batch: Batch) -> Prepared:
+    """What takes Python most of its time in `upsert`; it needs no database, so a thread may do it beforehand."""
+    records = latest([*batch.activities, *_unreadable_mail(latest(batch.deals))])
+    return Prepared(
+        lines=[
+            line(
+                (
+                    r.external_id,
+                    r.kind,
+                    r.type,
+                    r.state,
+                    r.subject,
+                    r.at,
+                    r.on,
+                    r.starts_at,
+                    r.ends_at,
+                    r.done_at,
+                    r.owner or "",
+                    r.updated_at,
+                    r.deleted,
+                    _fingerprint(r),
+                )
+            )
+            for r in records
+        ],
+        parties=[(r.external_id, people.party(r, p)) for r in records for p in r.participants],
+        links=[(r.external_id, deal) for r in records for deal in dict.fromkeys(r.deals)],
+    )
+
+
+_PARTY = attrgetter(*(field.name for field in fields(ParticipantRecord)))
+
+
+def _fingerprint(r: ActivityRecord) -> str:
+    """Of what else is written with the activity: who took part, and its deals."""
+    said = repr((list(map(_PARTY, r.participants)), r.deals))
+    return hashlib.md5(said.encode(), usedforsecurity=False).hexdigest()
+
+
+def upsert(
+    source: Source, batch: Batch, clock: Clock, *, settle: bool = True, prepared: Prepared | None = None
+) -> set[int]:
+    """Write `batch`, rebuild what depends on it, and return the ids of the deals that it touches.
+
+    `prepared`: `prepare(batch)`, where that was done before. `settle=False`: what is derived from the whole of a deal
+    waits for `deals.settling`, which does it once for all the pages of a first synchronisation
+    (docs/adr/0021-first-synchronisation-in-bulk.md).
+    """
     with connection.cursor() as cursor:
         titles.keep_still(cursor, source.organisation_id)
         rates.keep_still(cursor, source.organisation_id)
@@ -59,17 +116,22 @@ def upsert(source: Source, batch: Batch, clock: Clock) -> set[int]:
         moved = merging.move(cursor, source, batch.merges, clock)
         companies, contacts = [*{*companies, *moved.companies}], [*{*contacts, *moved.contacts}]
         touched |= moved.deals
-        rates.convert(cursor, source.organisation_id, touched, clock)
-        search.rebuild(cursor, source.organisation_id, touched, companies, contacts)
+        if settle:
+            rates.convert(cursor, source.organisation_id, touched, clock)
+            search.rebuild(cursor, source.organisation_id, touched, companies, contacts)
         _arrived(cursor, source, "deals_dealactivity", "deal", "deals_deal", touched)
-        activities, lost = _activities(cursor, source, [*batch.activities, *_unreadable_mail(deals)], clock)
+        persons = people.assign(cursor, source, contacts)
+        activities, linked = _activities(cursor, source, prepared or prepare(batch), clock)
         # What was a call or meeting and has become something else, and what is gone, count no longer.
         ended = [*batch.other_activities, *batch.gone.get("activities", ())]
-        activities |= moved.activities | set(removal.mark(cursor, source, "activities", ended))
-        persons = people.assign(cursor, source, contacts)
-        activities |= people.resolve(cursor, source, activities, contacts, persons, everybody=bool(colleagues))
-        touched |= lost | _roles(cursor, source, batch) | _deals_touched(cursor, source, activities, contacts, persons)
-        summaries.rebuild(source.organisation_id, touched, clock)
+        others = moved.activities | set(removal.mark(cursor, source, "activities", ended))
+        activities |= people.resolve(cursor, source, others, contacts, persons, everybody=bool(colleagues))
+        touched |= linked | _roles(cursor, source, batch)
+        touched |= _deals_touched(cursor, source, activities, contacts, persons)
+        if settle:
+            summaries.rebuild(source.organisation_id, touched, clock)
+        else:
+            settling.unsettle(cursor, source, touched, companies)
         people.forget(cursor, source, persons)
     return touched | regrouped  # of these only the settings have changed
 
@@ -266,7 +328,7 @@ def _deals(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord])
         )
         for r in records
     ]
-    load(cursor, "incoming_deals_deal", DEAL.columns | DEAL.hints, rows)
+    load(cursor, DEAL.incoming, DEAL.columns | DEAL.hints, rows)
     cursor.execute(
         """
         INSERT INTO deals_fieldchange (organisation_id, deal_id, field, old, new, changed_at)
@@ -282,7 +344,7 @@ def _deals(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord])
         """,
         [source.organisation_id, source.pk],
     )
-    touched = set(DEAL.merge(cursor, source, rows))
+    touched = {id for id, _, _ in DEAL.write(cursor, source)}
     known = [r for r in records if r.contacts is not None]
     if known:
         touched |= _deal_contacts(cursor, source, known)
@@ -361,89 +423,34 @@ def _unreadable_mail(deals: Iterable[DealRecord]) -> list[ActivityRecord]:
     ]
 
 
-def _activities(
-    cursor: CursorWrapper, source: Source, activities: Iterable[ActivityRecord], clock: Clock
-) -> tuple[set[int], set[int]]:
-    """Write activities with participants and links; returns the changed ones, and the deals that lost one."""
-    records = latest(activities)
-    changed = ACTIVITY.merge(
-        cursor,
-        source,
-        [
-            (
-                r.external_id,
-                r.kind,
-                r.type,
-                r.state,
-                r.subject,
-                r.at,
-                r.on,
-                r.starts_at,
-                r.ends_at,
-                r.done_at,
-                r.owner or "",
-                r.updated_at,
-                r.deleted,
-                hashlib.md5(repr((r.participants, r.deals)).encode(), usedforsecurity=False).hexdigest(),
-            )
-            for r in records
-        ],
-    )
-    if not changed:
+def _activities(cursor: CursorWrapper, source: Source, prepared: Prepared, clock: Clock) -> tuple[set[int], set[int]]:
+    """Write activities with participants and links. Returns those that were here and have changed, and the deals that
+    got one or lost one."""
+    if not prepared.lines:
         return set(), set()
-    scope: dict[str, Any] = {
-        "org": source.organisation_id,
-        "source": source.pk,
-        "changed": changed,
-        "zone": clock.zone.key,
-    }
-    load(
-        cursor,
-        "incoming_participant",
-        {
-            "activity_ref": "text",
-            "part": "text",
-            "address": "text",
-            "contact_ref": "text",
-            "colleague_ref": "text",
-            "name": "text",
-            "declined": "boolean",
-        },
-        [
-            (r.external_id, p.part, p.address.strip().lower(), p.contact or "", p.colleague or "", p.name, p.declined)
-            for r in records
-            for p in r.participants
-        ],
-    )
-    cursor.execute(
-        "DELETE FROM deals_participant WHERE organisation_id = %(org)s AND activity_id = ANY(%(changed)s)", scope
-    )
-    cursor.execute(
-        """
-        INSERT INTO deals_participant (organisation_id, activity_id, part, address, contact_ref, colleague_ref,
-                                       name, declined, colleague, engaged)
-        SELECT %(org)s, a.id, i.part, i.address, i.contact_ref, i.colleague_ref, i.name, i.declined, false, false
-        FROM incoming_participant i JOIN deals_activity a ON a.organisation_id = %(org)s
-             AND a.source_id = %(source)s AND a.external_id = i.activity_ref AND a.id = ANY(%(changed)s)
-        """,
-        scope,
-    )
-    load(
-        cursor,
-        "incoming_dealactivity",
-        {"activity_ref": "text", "deal_ref": "text"},
-        [(r.external_id, deal) for r in records for deal in dict.fromkeys(r.deals)],
-    )
-    cursor.execute(
-        """
-        DELETE FROM deals_dealactivity x USING deals_activity a WHERE x.organisation_id = %(org)s
-        AND a.organisation_id = %(org)s AND a.id = x.activity_id AND a.id = ANY(%(changed)s) AND NOT EXISTS (
-            SELECT FROM incoming_dealactivity i WHERE i.activity_ref = a.external_id AND i.deal_ref = x.deal_ref)
-        RETURNING x.deal_id
-        """,
-        scope,
-    )
-    lost = {row[0] for row in cursor.fetchall() if row[0]}
+    load_lines(cursor, ACTIVITY.incoming, ACTIVITY.columns, prepared.lines)
+    written = ACTIVITY.write(cursor, source)
+    if not written:
+        return set(), set()
+    ids = {ref: id for id, ref, _ in written}
+    stored = [id for id, _, new in written if not new]
+    people.attend(cursor, source, ids.values(), [(ids[r], said) for r, said in prepared.parties if r in ids], stored)
+    lost = set()
+    scope: dict[str, Any] = {"org": source.organisation_id, "source": source.pk, "zone": clock.zone.key}
+    columns = {"activity_id": "bigint", "deal_ref": "text"}
+    links = [(ids[ref], deal) for ref, deal in prepared.links if ref in ids]
+    load(cursor, "incoming_dealactivity", columns, links)
+    if stored:
+        cursor.execute(
+            """
+            DELETE FROM deals_dealactivity x WHERE x.organisation_id = %(org)s AND x.activity_id = ANY(%(stored)s)
+            AND NOT EXISTS (SELECT FROM incoming_dealactivity i
+                            WHERE i.activity_id = x.activity_id AND i.deal_ref = x.deal_ref)
+            RETURNING x.deal_id
+            """,
+            {**scope, "stored": stored},
+        )
+        lost = {row[0] for row in cursor.fetchall() if row[0]}
     # An all-day activity stands at the local midnight of its day, or of the day it was marked done if that is earlier.
     cursor.execute(
         """
@@ -451,17 +458,17 @@ def _activities(
         SELECT %(org)s, a.id, i.deal_ref, d.id, COALESCE(a.at, (CASE WHEN a.state = 'held'
                THEN LEAST(a."on", (a.done_at AT TIME ZONE %(zone)s)::date) ELSE a."on" END)::timestamp
                AT TIME ZONE %(zone)s, a.updated_at)
-        FROM incoming_dealactivity i JOIN deals_activity a ON a.organisation_id = %(org)s
-             AND a.source_id = %(source)s AND a.external_id = i.activity_ref AND a.id = ANY(%(changed)s)
+        FROM incoming_dealactivity i JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = i.activity_id
         LEFT JOIN deals_deal d ON d.organisation_id = %(org)s AND d.source_id = %(source)s
              AND d.external_id = i.deal_ref
         ON CONFLICT (organisation_id, activity_id, deal_ref) DO UPDATE
         SET occurred_at = excluded.occurred_at, deal_id = excluded.deal_id
         WHERE (t.occurred_at, t.deal_id) IS DISTINCT FROM (excluded.occurred_at, excluded.deal_id)
+        RETURNING t.deal_id
         """,
         scope,
     )
-    return set(changed), lost
+    return set(stored), lost | {row[0] for row in cursor.fetchall() if row[0]}
 
 
 def _deals_touched(

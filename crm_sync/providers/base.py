@@ -94,7 +94,7 @@ class TypeOfActivity:
 class Page:
     """One page of a stream. `cursor` is opaque text for the next one, None at the end.
 
-    `count` is the number of CRM records read, `high_water` the latest time of change among them (UTC).
+    `count` is the number of CRM records read, `high_water` the latest time of change among those in `batch` (UTC).
     `gone`: after `fetch`, the ids asked for that the CRM does not know (any more). `types`: all of the CRM's own types
     of activities, when they were read.
     """

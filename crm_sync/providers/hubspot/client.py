@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from crm_sync.providers.base import (
     Account,
     Budget,
+    CrmError,
     MissingPermission,
     Page,
     Provider,
@@ -31,7 +32,9 @@ Json = Mapping[str, Any]
 
 VERSION = "2026-09"
 FETCHED = 100  # inputs of one batch/read
+ASSOCIATED = 1_000  # inputs of one reading of associations: ten pages of a list
 ACTIVITIES = ("calls", "emails", "meetings", "communications")
+ASSOCIATING = ("deals", *ACTIVITIES)  # whose associations are asked beside them
 # What tells that a record changed; the same for all kinds but one.
 MODIFIED = {"contacts": "lastmodifieddate"}
 COMMON = ("hs_timestamp", "hubspot_owner_id", "hs_createdate", "hs_lastmodifieddate")
@@ -162,6 +165,12 @@ class HubSpot(Provider):
             steps = self._steps(stream)
             step, position = unpack(cursor)
             records, following = self._list(*steps[step], position)
+            while following and stream in ASSOCIATING and len(records) + 100 <= ASSOCIATED:
+                try:
+                    more, following = self._list(*steps[step], following)
+                except CrmError:  # met again by the next reading, which begins there
+                    break
+                records += more
             following = pack(step, following, len(steps))
         return _page(self._batch(stream, records), following, records)
 
@@ -332,7 +341,7 @@ class HubSpot(Provider):
             asked, inputs = inputs, []
             for result in answer:
                 source, after = result.get("from"), _after(result)
-                key = identifier(source.get("id")) if isinstance(source, Mapping) else None
+                key = identifier(source.get("id")) if isinstance(source, dict) else None
                 if key and after:
                     inputs.append({"id": key, "after": after})
             if inputs == asked:
@@ -381,7 +390,7 @@ def _results(answer: Json, path: str, after: str = "") -> tuple[list[Json], str 
     records = answer.get("results")
     if not isinstance(records, list):
         raise UnexpectedAnswer(f"{path}: no list of records", status=200)
-    if not all(isinstance(record, Mapping) and identifier(record.get("id")) for record in records):
+    if not all(isinstance(record, dict) and identifier(record.get("id")) for record in records):
         raise UnexpectedAnswer(f"{path}: a record without id", status=200)
     following = _after(answer)
     if following and following == after:
@@ -398,9 +407,12 @@ def _said(answer: Json, path: str) -> Json:
 
 def _after(answer: Json) -> str | None:
     paging = answer.get("paging")
-    following = paging.get("next") if isinstance(paging, Mapping) else None
-    return identifier(following.get("after")) if isinstance(following, Mapping) else None
+    following = paging.get("next") if isinstance(paging, dict) else None
+    return identifier(following.get("after")) if isinstance(following, dict) else None
 
 
 def _page(batch: Batch, cursor: str | None, records: list[Json], gone: tuple[str, ...] = ()) -> Page:
-    return Page(batch, cursor, len(records), max(map(mapping.updated, records), default=None), gone)
+    kinds = (batch.companies, batch.contacts, batch.deals, batch.activities)
+    return Page(
+        batch, cursor, len(records), max((one.updated_at for kind in kinds for one in kind), default=None), gone
+    )

@@ -87,12 +87,19 @@ def associations(results: Sequence[Json]) -> dict[str, list[Association]]:
     found: dict[str, list[Association]] = {}
     for result in results:
         origin = result.get("from")
-        source = identifier(origin.get("id")) if isinstance(origin, Mapping) else None
+        source = identifier(origin.get("id")) if isinstance(origin, dict) else None
         for to in items(result.get("to")):
-            target, types = identifier(to.get("toObjectId")), items(to.get("associationTypes"))
+            target = identifier(to.get("toObjectId"))
             if source and target:
-                primary = any(is_own(kind) and kind.get("label") == "Primary" for kind in types)
-                labels = unique(text(kind.get("label"), 200) for kind in types if not is_own(kind))
+                types = to.get("associationTypes")
+                # Most types are HubSpot's own without a label.
+                labelled = [
+                    kind
+                    for kind in (types if isinstance(types, list) else ())
+                    if isinstance(kind, dict) and kind.get("label")
+                ]
+                primary = any(is_own(kind) and kind["label"] == "Primary" for kind in labelled)
+                labels = unique(text(kind["label"], 200) for kind in labelled if not is_own(kind)) if labelled else ()
                 found.setdefault(source, []).append(Association(target, primary, labels))
     for others in found.values():
         others.sort(key=lambda other: not other.primary)
@@ -322,7 +329,7 @@ def _headers(value: Any) -> Json:
 
 def _properties(data: Json) -> Json:
     found = data.get("properties")
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def updated(data: Json) -> datetime:

@@ -25,7 +25,7 @@ from crm_sync.providers.base import (
 )
 from crm_sync.providers.http import Api, TokenHeader
 from crm_sync.providers.pipedrive import details, mapping, types
-from crm_sync.providers.values import currency, identifier, instant, items, text, zone
+from crm_sync.providers.values import currency, identifier, items, text, zone
 from deals.records import ActivityRecord, Batch, Detail, Kept, RoleRecord
 
 Json = Mapping[str, Any]
@@ -169,8 +169,10 @@ class Pipedrive(Provider):
         return VersionPage(found, pack(step, following, len(paths)))
 
     def _page(self, stream: str, records: list[Json], cursor: str | None, gone: tuple[str, ...] = ()) -> Page:
-        times = filter(None, (instant(record.get("update_time")) for record in records))
-        return Page(self._batch(stream, records), cursor, len(records), max(times, default=None), gone)
+        batch = self._batch(stream, records)
+        kinds = (batch.companies, batch.contacts, batch.deals, batch.activities)
+        times = (one.updated_at for kind in kinds for one in kind)
+        return Page(batch, cursor, len(records), max(times, default=None), gone)
 
     def detail(self, what: Detail, deals: Sequence[str]) -> Batch:
         """Of one deal: its participants [10 tokens], the mail on it [20] or its changelog [20], in one request."""
