@@ -29,6 +29,9 @@ check-settings:
 	$(BIN)/python manage.py check --database default
 	$(BIN)/python manage.py write_rules_page --check
 
+faults: $(READY)  ## kill -9 each process in turn, ROUNDS=20 times, and ask the oracle (SEED=1, ONLY=web,worker,beat,valkey,postgres)
+	@$(EMBEDDED) --folder .vigie/faults --durable $(BIN)/python -m tests.faults --rounds=$(or $(ROUNDS),20) --seed=$(or $(SEED),1) $(if $(ONLY),--only=$(ONLY)) $(ARGS)
+
 bench: $(READY)  ## measure, and print one JSON line for each figure (ARGS="evaluate_all", SIZE=tiny or full)
 	@$(EMBEDDED) --folder .vigie/bench --durable $(BIN)/python -m bench $(ARGS)
 
@@ -47,4 +50,4 @@ $(READY): requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo test check check-settings bench run worker
+.PHONY: help demo test check check-settings faults bench run worker
