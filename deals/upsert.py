@@ -121,6 +121,8 @@ def upsert(
             search.rebuild(cursor, source.organisation_id, touched, companies, contacts)
         _arrived(cursor, source, "deals_dealactivity", "deal", "deals_deal", touched)
         persons = people.assign(cursor, source, contacts)
+        if any(deal.mail_at for deal in deals):
+            _correct_mail(cursor, source, touched)
         activities, linked = _activities(cursor, source, prepared or prepare(batch), clock)
         # What was a call or meeting and has become something else, and what is gone, count no longer.
         ended = [*batch.other_activities, *batch.gone.get("activities", ())]
@@ -421,6 +423,19 @@ def _unreadable_mail(deals: Iterable[DealRecord]) -> list[ActivityRecord]:
         for deal in deals
         if deal.mail_at
     ]
+
+
+def _correct_mail(cursor: CursorWrapper, source: Source, deals: Collection[int]) -> None:
+    """A mail's version is its own time: one whose deal now says an earlier time would never be written."""
+    cursor.execute(
+        """
+        UPDATE deals_activity a SET updated_at = d.mail_at FROM deals_deal d
+        WHERE d.organisation_id = %(org)s AND d.source_id = %(source)s AND d.id = ANY(%(deals)s)
+        AND a.organisation_id = %(org)s AND a.source_id = %(source)s AND a.external_id = 'mail/' || d.external_id
+        AND NOT a.deleted AND a.updated_at > d.mail_at
+        """,
+        {"org": source.organisation_id, "source": source.pk, "deals": list(deals)},
+    )
 
 
 def _activities(cursor: CursorWrapper, source: Source, prepared: Prepared, clock: Clock) -> tuple[set[int], set[int]]:

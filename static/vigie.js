@@ -153,7 +153,8 @@
 
   /* A swap replaces open menus and the focused element: open and focus their successors. */
   let before = null;
-  document.addEventListener("htmx:beforeSwap", () => {
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.requestConfig.elt.getAttribute("hx-swap") === "none") return; // parts here and there, no menu among them
     const menu = document.querySelector(".menu:popover-open"), active = document.activeElement;
     const link = active?.getAttribute("href");
     before = { menu: menu?.id, top: menu?.scrollTop, focus: active?.id ? `#${CSS.escape(active.id)}` : link && `a[href="${CSS.escape(link)}"]` };

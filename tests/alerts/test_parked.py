@@ -236,6 +236,7 @@ def test_what_fails_only_together_is_nobodys_fault():
 def test_a_wrong_statement_is_not_blamed_on_the_deals(monkeypatch):
     w = world(1)
     mark(w, "d0")
+    w.configure(no_activity={"days": 17})  # of other settings the statement is made already
     monkeypatch.setattr(NoMeeting, "fires_on", lambda *args: RawSQL("no_such_column", (), DateField()))
     with pytest.raises(ProgrammingError, match="no_such_column"):
         evaluate_changed(w)
