@@ -1,5 +1,6 @@
 """The deal list and a deal as a member asks for them: middleware, statements and template, without the network."""
 
+import gc
 import re
 from html import unescape
 from statistics import median
@@ -112,6 +113,9 @@ def _member(data: Dataset) -> Client:
     Membership.objects.get_or_create(user=user, organisation=data.organisation)
     client = Client(SERVER_NAME="localhost")
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    client.get("/deals/")
+    gc.collect()
+    gc.freeze()  # as a web worker does
     return client
 
 
