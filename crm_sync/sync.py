@@ -473,6 +473,7 @@ def _write(run: SyncRun, progress: StreamProgress, page: Page, part: bulk.Part |
     )
     if run.attempts or run.problem:
         SyncRun.objects.filter(pk=run.pk).update(attempts=0, problem="", problem_detail="", retry_at=None)
+        run.attempts, run.problem = 0, ""  # trouble that comes in the same portion is the first again
     return True
 
 
