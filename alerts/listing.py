@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from alerts import amounts, formats, saved_views, wording
 from alerts.cards import ShownAlert, named_alerts, shown_alerts
@@ -43,6 +43,14 @@ from deals.querysets import DealQuerySet
 
 ICONS_SHOWN = 5
 VIEWS_COUNTED = 12
+# Facets whose values may cease to exist, and what is then said.
+VANISHING = {
+    "owner": gettext_lazy("This owner no longer exists; the filter was left out."),
+    "team": gettext_lazy("This team no longer exists; the filter was left out."),
+    "pipeline": gettext_lazy("This pipeline no longer exists; the filter was left out."),
+    "stage": gettext_lazy("This stage no longer exists; the filter was left out."),
+    "company": gettext_lazy("This company no longer exists; the filter was left out."),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class DealPages(NamedTuple):
     query: str
 
     def of(self, deal: int) -> str:
-        return f"{self.path.replace('0', str(deal))}?{self.query}"
+        return f"{self.path.removesuffix('0/')}{deal}/?{self.query}"
 
 
 @dataclass(frozen=True)
@@ -235,8 +243,7 @@ def deal_list(
     """
     deals = reader.open_deals
     asked = {view.pk: saved_views.query_of(view) for view in reader.views}
-    # With a tab: the view that is open, then as many as are counted.
-    shown = sorted(asked, key=lambda pk: pk != query.saved)[:VIEWS_COUNTED]
+    shown = _with_tabs(asked, query)
     counted = shown if menus is None else [pk for pk in shown if pk == query.saved]
     seen = overview(deals, query, reader, [asked[pk] for pk in counted])
     known = _known(query, seen, reader)
@@ -307,11 +314,13 @@ class Details:
 def details(reader: Reader, query: DealQuery, deals: Collection[int], clock: Clock) -> Details:
     """For the deals (ids) of a page, those of others or closed ones left out."""
     asked = {view.pk: saved_views.query_of(view) for view in reader.views}
-    shown = sorted(asked, key=lambda pk: pk != query.saved)[:VIEWS_COUNTED]
+    shown = _with_tabs(asked, query)
     tabs = []
     if shown:
         questions = [asked[pk] for pk in shown]
-        seen = overview(reader.open_deals, DealQuery(), reader, questions)
+        seen = Overview({}, [], {}, pipelines=True)
+        if any(getattr(question, facet) for question in questions for facet in VANISHING):
+            seen = overview(reader.open_deals, DealQuery(), reader, questions)
         each = count_deals(reader.open_deals, DealQuery(), reader, (), questions).each
         views = {view.pk: view for view in reader.views}
         tabs = [
@@ -322,6 +331,11 @@ def details(reader: Reader, query: DealQuery, deals: Collection[int], clock: Clo
     page = reader.open_deals.filter(pk__in=deals).select_related("stage", "owner", "company")
     alerts = shown_alerts(reader.organisation, list(page), clock, asleep=query.view == "snoozed")
     return Details(list(alerts.items()), tabs)
+
+
+def _with_tabs(asked: Collection[int], query: DealQuery) -> list[int]:
+    """The saved views (ids) that are counted: the one that is open first."""
+    return sorted(asked, key=lambda pk: pk != query.saved)[:VIEWS_COUNTED]
 
 
 def _chips(query: DealQuery, seen: Overview, reader: Reader) -> list[Chip]:
@@ -357,20 +371,13 @@ def _companies(
 
 def _known(query: DealQuery, seen: Overview, reader: Reader) -> DealQuery:
     """Without what does not exist, or belongs to others: said, and left out."""
-    sentences = {
-        "owner": _("This owner no longer exists; the filter was left out."),
-        "team": _("This team no longer exists; the filter was left out."),
-        "pipeline": _("This pipeline no longer exists; the filter was left out."),
-        "stage": _("This stage no longer exists; the filter was left out."),
-        "company": _("This company no longer exists; the filter was left out."),
-    }
     teams = {str(team.pk) for team in reader.teams}
-    for facet, sentence in sentences.items():
-        offered = {NONE, *(teams if facet == "team" else seen.names[facet])}
-        values = getattr(query, facet)
-        if not offered.issuperset(values):
-            kept = tuple(value for value in values if value in offered)
-            query = query.with_(page=query.page, refused=(*query.refused, sentence), **{facet: kept})
+    for facet, sentence in VANISHING.items():
+        if values := getattr(query, facet):
+            offered = teams if facet == "team" else seen.names[facet]
+            kept = tuple(value for value in values if value == NONE or value in offered)
+            if kept != values:
+                query = query.with_(page=query.page, refused=(*query.refused, str(sentence)), **{facet: kept})
     return query
 
 

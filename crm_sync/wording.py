@@ -43,10 +43,12 @@ def detail(what: Detail) -> str:
 
 
 def detail_left_out(what: Detail, provider: str) -> str:
-    scopes = {"history": "recents:read", "participants": "deals:read", "mail": "mail:read"}
+    scope = "crm.objects.deals.read"
+    if provider == "pipedrive":
+        scope = {"history": "recents:read", "participants": "deals:read", "mail": "mail:read"}[what]
     return _(
         "The access does not allow it (%(scope)s). Alerts are judged without. Connect again with it to have it read."
-    ) % {"scope": scopes[what]}
+    ) % {"scope": scope}
 
 
 def detail_paused(code: str, provider: str) -> str:

@@ -394,13 +394,14 @@ _OTHERS = """EXISTS (SELECT FROM deals_participant q
 # Whether `p`, who is no colleague, was engaged in an activity of kind {kind}. {others}: somebody else took part.
 ENGAGED = """NOT p.declined AND CASE p.part
         WHEN 'attendee' THEN true
-        WHEN 'organiser' THEN {others}
+        WHEN 'organiser' THEN {kind} <> 'meeting' OR {others}
         WHEN 'other' THEN {kind} = 'call'
         ELSE p.part IN ('to', 'from') AND {kind} IN ('email', 'message') END"""
-# What records only its organiser, or an e-mail only its sender who is a colleague, records no participant.
+# A meeting that records only its organiser records no participant; nor does what records only the colleague who
+# organised or sent it.
 MEANT = """COALESCE(bool_and(p.colleague), false) AS everybody,
                    COALESCE(bool_and(p.colleague OR p.declined), false) AS nobody,
-                   COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser'
+                   COALESCE(count(*) = 1 AND bool_and(p.part = 'organiser' AND (p.colleague OR {kind} = 'meeting')
                        OR p.part = 'from' AND p.colleague AND {kind} IN ('email', 'message')), false) AS alone"""
 # All of the following for activities whose participants are written: nothing is written twice.
 ATTEND = f"""

@@ -538,8 +538,8 @@ def activity_of(record: ActivityRecord, people: People, zone: ZoneInfo) -> Activ
 
 def parties_of(record: ActivityRecord, people: People) -> list[Party]:
     parties = [party_of(one, record.kind, people) for one in record.participants]
-    if all(party.organiser for party in parties):
-        return []  # a meeting that records only its organiser
+    if all(party.organiser and (party.colleague or record.kind == "meeting") for party in parties):
+        return []  # a meeting that records only its organiser, or a call only the colleague who organised it
     if record.kind in ("email", "message") and all(
         one.part == "from" and party.colleague for one, party in zip(record.participants, parties, strict=True)
     ):

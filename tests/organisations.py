@@ -553,7 +553,7 @@ class Filling:
                     ]
                 )
             found.append(ParticipantRecord(part, declined=declined, **who))
-        sender = {"meeting": "organiser", "email": "from", "message": "from"}.get(kind)
+        sender = {"meeting": "organiser", "call": "organiser", "email": "from", "message": "from"}.get(kind)
         if sender and self.chance(0.4):
             who = r.choice([{"colleague": "ann"}, {"colleague": "bob"}, {"contact": people[0]}])
             found.append(ParticipantRecord(sender, **who))  # type: ignore[arg-type]

@@ -179,7 +179,7 @@ def pipedrive(
         persons = [one["person_id"] for one in row["participants"] or []]
         persons += [row["person_id"]] if row["person_id"] and row["person_id"] not in persons else []
         parties += [p for p in (people.contact(str(id)) for id in persons) if p.person not in invited]
-        if all(party.organiser for party in parties):
+        if all(party.organiser and (party.colleague or kind == "meeting") for party in parties):
             parties = []
         deals[row["deal_id"]].activities.append(Activity(kind, when, row["done"], kind != "message", parties))
     return list(deals.values()), people

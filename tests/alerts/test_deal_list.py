@@ -22,7 +22,7 @@ from accounts.models import User
 from alerts.deal_query import BITS, SORTS, VIEWS, DealQuery
 from alerts.facets import Facet, companies_of
 from alerts.formats import money
-from alerts.listing import DealList, deal_list, menu
+from alerts.listing import DealList, DealPages, deal_list, menu
 from alerts.models import SavedView
 from alerts.reader import Reader
 from alerts.rules import COUNT_SHIFT, RULES
@@ -356,6 +356,10 @@ def test_without_scripts_all_of_it_is_told_at_once(world: World) -> None:
     client.cookies["script"] = "1"  # and then scripts were switched off
     assert "whole=1" in client.get("/deals/?view=open").content.decode()
     assert "/deals/details/" not in client.get("/deals/?view=open&whole=1").content.decode()
+
+
+def test_a_deals_address_keeps_what_stands_before_it() -> None:
+    assert DealPages("/team0/deals/0/", "list=view%3Dopen").of(7) == "/team0/deals/7/?list=view%3Dopen"
 
 
 def test_another_organisation_sees_none_of_it(world: World) -> None:

@@ -27,6 +27,7 @@ TOOK_PLACE = {
     "message": ("message", ["ana"], {}),
     "meeting": ("meeting", ["ana", ME], {}),
     "meeting that records only its organiser": ("meeting", [party("organiser", colleague="me")], {}),
+    "call that records only the colleague who organised it": ("call", [party("organiser", colleague="me")], {}),
     "e-mail that records only its sender, a colleague": ("email", [party("from", "me@vigie.example")], {}),
     "meeting that every customer declined": ("meeting", [ME, party("attendee", contact="ana", declined=True)], {}),
     "e-mail to a colleague and a customer": (
@@ -168,6 +169,8 @@ ENGAGES = {
     "not who declined": ("meeting", ["ana", party("attendee", contact="bea", declined=True)], {ANA}),
     "an organiser from outside": ("meeting", [party("organiser", ANA), ME], {ANA}),
     "not an organiser recorded alone": ("meeting", [party("organiser", ANA)], set()),
+    "who organised a call, recorded alone": ("call", [party("organiser", ANA)], {ANA}),
+    "who organised a call with us": ("call", [party("organiser", ANA), ME], {ANA}),
     "contacts of an e-mail logged without address": ("email", ["ana", "bea"], {ANA, BEA}),
     "an unknown address, trimmed and lower-cased": ("email", [party("to", " Who@Else.example ")], {"who@else.example"}),
     "plus-tags as written": (

@@ -1,12 +1,18 @@
 """Pages in a real browser: the hover card (WCAG 1.4.13), keyboard, no JavaScript, phones, and axe in every state."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from django.test import override_settings
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.conftest import expect_no_overflow, expect_no_violations
+from tests import processes
+from tests.crm_sync.test_mapping_page import PAGE as MAPPING
+from tests.crm_sync.test_mapping_page import connect
+from tests.e2e.conftest import cookies, expect_no_overflow, expect_no_violations
 from tests.pages import world_now
+from tests.sandbox import Sandbox
 from tests.world import World
 
 CARD = ".hover-card:popover-open"
@@ -210,3 +216,22 @@ def test_no_page_has_a_violation_or_is_wider_than_the_window(
             expect_no_violations(page, "filter menu")
         else:
             expect_no_violations(page, path)
+
+
+def test_the_mapping_page_has_no_violation(browser: Browser, world: World, tmp_path: Path) -> None:
+    """With fields to choose from, types that are known and types that wait for an answer."""
+    connect(world)
+    with (
+        Sandbox.run(tmp_path, deals=1) as crm,
+        override_settings(PIPEDRIVE_API_URL=f"{crm.url}/pipedrive"),
+        processes.web(tmp_path) as url,
+    ):
+        for language, scheme in (("en", "light"), ("fr", "dark")):
+            with browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 800}) as context:
+                context.add_cookies(cookies(world, url, language))
+                page = context.new_page()
+                page.goto(f"{url}{MAPPING}")
+                expect(page.get_by_role("rowheader", name="Démo <b>")).to_be_visible()
+                expect(page.locator("[id^=fields-] select").first).to_be_visible()
+                expect_no_overflow(page, MAPPING)
+                expect_no_violations(page, MAPPING)

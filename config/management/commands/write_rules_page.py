@@ -42,15 +42,17 @@ has the roles of all and the highest level. An address that the CRM does not kno
 - It is dated at or before now. A HubSpot meeting took place unless its outcome is cancelled, no-show or rescheduled;
   a Pipedrive activity did when it is marked done. Nothing is guessed from a subject.
 - It was not cancelled, missed, bounced, deleted, nor is it a draft.
-- It is not internal: not every recorded participant is a colleague. Owner and logger are no participants. What
-  records only its organiser, or an e-mail only its sender who is a colleague, has no recorded participant.
+- It is not internal: not every recorded participant is a colleague. Owner and logger are no participants. A
+  meeting that records only its organiser has no recorded participant; nor has what records only the colleague who
+  organised or sent it.
 - Without a recorded participant it counts, but engages nobody.
 - An unanswered, missed, busy, failed, wrong-number or voicemail call is an **attempt**, no interaction. HubSpot's
   result of a call wins over its status; a live message that was left counts, and so does a call without any recorded
   result.
 - Notes, tasks and changes of fields are none. Of Pipedrive's activity types, `call` is a call, `meeting` and `lunch`
-  are meetings, `email`, `task` and `deadline` are things to do; an account's own types are found by their names
-  (“Démo”, “WhatsApp”, but not “Missed call”). An admin may say of each that it is a call, a meeting, a message or none.
+  are meetings, `email`, `task` and `deadline` are things to do. What an account's own types are an admin says: a call,
+  a meeting, a message or none. Until then they are none; the page suggests an answer by name (“Démo”, “WhatsApp”, but
+  not “Missed call”) and by how many there are.
 - Mail on a Pipedrive deal is read with everybody on it. Of another user's private mail only the time is told: the
   later of the deal's last incoming and outgoing mail, when newer than any that could be read, is one e-mail that
   engages nobody.
