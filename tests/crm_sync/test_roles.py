@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import override_settings
@@ -27,7 +28,9 @@ from tests.sandbox import Sandbox
 
 Json = dict[str, Any]
 NOW = datetime.now(UTC)
-CREATED = (NOW - timedelta(days=60)).strftime("%Y-%m-%dT%H:%M:%SZ")
+PARIS = ZoneInfo("Europe/Paris")
+# A noon there, so that it is sixty days of its calendar on both sides of a change of the clock.
+CREATED = (NOW.astimezone(PARIS).replace(hour=12) - timedelta(days=60)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Account:
@@ -35,7 +38,7 @@ class Account:
 
     def __init__(self, crm: str, sandbox: Sandbox) -> None:
         self.crm, self.sandbox = crm, sandbox
-        self.organisation = Organisation.objects.create(name="Test", time_zone="Europe/Paris")
+        self.organisation = Organisation.objects.create(name="Test", time_zone=PARIS.key)
         with tenant(self.organisation):
             self.connection = sync.connect(self.organisation, crm, f"sandbox-{crm}-token")
         sync.pull(self.connection)

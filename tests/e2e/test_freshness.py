@@ -48,7 +48,6 @@ def test_the_deal_page_follows(open_page: Any, world: World) -> None:
     page = open_page(f"/deals/{world.stored('fine').pk}/")
     expect(page.locator("#main")).to_contain_text("No alert on this deal.")
     world.deal("fine", title="Fine", amount=None, updated_at=world.at(0))
-    change(world, page)
     with world.inside():
         queue.mark(world.organisation, [world.stored("fine").pk])
     with world.inside():
