@@ -134,7 +134,8 @@ def upsert(
             summaries.rebuild(source.organisation_id, touched, clock)
         else:
             settling.unsettle(cursor, source, touched, companies)
-        people.forget(cursor, source, persons)
+        if persons:
+            people.forget(cursor, source, persons)
     return touched | regrouped  # of these only the settings have changed
 
 
