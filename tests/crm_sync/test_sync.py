@@ -57,7 +57,9 @@ def reader_of(connection: Connection) -> sync.Reader:
 
 
 def living(raw: dict[str, Any], table: str) -> set[str]:
-    return {str(row["id"]) for row in raw["tables"][table] if not row["deleted"]}
+    """At Pipedrive an archived deal is one too; what is archived at HubSpot is in its bin."""
+    gone = {"deleted"} if "persons" in raw["tables"] else {"deleted", "archived"}
+    return {str(row["id"]) for row in raw["tables"][table] if not any(row[flag] for flag in gone)}
 
 
 def retry_now(run: SyncRun) -> None:
