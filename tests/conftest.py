@@ -33,6 +33,9 @@ if process := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
     os.environ["REDIS_URL"] = f"{settings.REDIS_URL.rpartition('/')[0]}/{int(process) + 1}"
     settings.REDIS_URL = settings.CELERY_BROKER_URL = os.environ["REDIS_URL"]
 
+# Each test client loads the middleware anew, and WhiteNoise would list all static files each time (40 ms).
+settings.WHITENOISE_AUTOREFRESH = True
+
 DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
