@@ -3,10 +3,14 @@
 import json
 import logging
 import os
+import re
 import resource
 import subprocess
 import sys
+from math import ceil
+from typing import Any
 
+import requests
 from django.db import connection
 
 from accounts.models import Organisation
@@ -36,10 +40,12 @@ def sync_first(data: Dataset) -> None:
             assert sandbox.stdout is not None
             address = sandbox.stdout.readline().split()[-1]
             for provider in ("pipedrive", "hubspot"):
-                environ = os.environ | {f"{provider.upper()}_API_URL": f"{address}/{provider}"}
+                environ = os.environ | {f"{provider.upper()}_API_URL": f"{address}/{provider}", "SANDBOX": address}
                 child = [sys.executable, "-m", "bench.sync", provider]
                 done = subprocess.run(child, env=environ, stdout=subprocess.PIPE, text=True, check=True)
                 figures = json.loads(done.stdout.splitlines()[-1])
+                calls, fewest = figures.pop("calls"), figures.pop("fewest_calls")
+                report(f"api_calls_{provider}", calls, "requests", fewest, goal=("ratio", "≤", 1.02))
                 report(f"sync_first_{provider}", unit="records/s", goal=("value", "≥", 8000), **figures)
         finally:
             sandbox.terminate()
@@ -62,7 +68,9 @@ def synchronise(name: str) -> None:
         organisation = Organisation.objects.create(name="Bench")
         with tenant(organisation):
             link = sync.connect(organisation, name, f"sandbox-{name}-token")
+        requests.delete(f"{os.environ['SANDBOX']}/control/requests", timeout=10)
         taken, _ = seconds(lambda: sync.pull(link))
+        asked = requests.get(f"{os.environ['SANDBOX']}/control/requests", timeout=60).json()
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         with tenant(organisation):
             run = SyncRun.objects.get()
@@ -73,7 +81,26 @@ def synchronise(name: str) -> None:
         connection.creation.destroy_test_db("", verbosity=0)
     records = sum(streams.values())
     figures = {"value": records / taken, "floor": records / floor, "rss_mb": rss, "streams": streams}
+    figures |= {"calls": asked["total"], "fewest_calls": fewest_calls(name, streams, asked["requests"])}
     print(json.dumps(figures))  # noqa: T201
+
+
+def fewest_calls(name: str, streams: dict[str, int], asked: list[dict[str, Any]]) -> int:
+    """Full pages of the CRM's largest size for `streams` (records of each), full batches of associations beside them,
+    and one of everything else that was asked."""
+    page, large = LISTED[name]
+    linked = [stream for stream in large if name == "hubspot" and stream not in ("companies", "contacts")]
+    pages = sum(max(1, ceil(streams[stream] / page)) for stream in large)
+    pages += 2 * sum(max(1, ceil(streams[stream] / 1000)) for stream in linked)
+    others = {each["path"] for each in asked if not re.search(r"/batch/read$", each["path"])}
+    return pages + len(others) - len(large)
+
+
+# Rows of the largest page, and the streams that are lists of many rows.
+LISTED = {
+    "pipedrive": (500, ("organizations", "persons", "deals", "archived_deals", "activities")),
+    "hubspot": (100, ("companies", "contacts", "deals", "calls", "emails", "meetings", "communications")),
+}
 
 
 if __name__ == "__main__":

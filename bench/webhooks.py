@@ -35,7 +35,7 @@ from alerts import queue
 from alerts.models import Alert
 from bench.dataset import Dataset
 from bench.measure import p95, report, seconds
-from crm_sync import sync
+from crm_sync import details, sync
 from crm_sync.models import Connection, WebhookEvent
 from deals.models import Deal
 
@@ -122,11 +122,12 @@ class Storm:
             self.deals = list(priced.order_by("pk").values_list("external_id", flat=True))
         self.portal = int(self.link.source.account_id)
         self._numbers, self._next = count(1), iter(self.deals)
-        _wait(lambda: not self._is_marked(), 120)
+        _wait(lambda: not self._has_work(), 120)
 
-    def _is_marked(self) -> bool:
+    def _has_work(self) -> bool:
+        """Histories are read, deal by deal, after a first synchronisation; then what they change is judged."""
         with tenant(self.organisation):
-            return queue.is_marked(self.organisation)
+            return any(details.remaining(self.link).values()) or queue.is_marked(self.organisation)
 
     def _open(self, deal: str) -> bool:
         with tenant(self.organisation):
