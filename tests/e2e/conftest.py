@@ -116,23 +116,28 @@ def open_page(browser: Browser, url: str, world: World, request: pytest.FixtureR
     lines with FORGIVEN of the module (the status of an answer that refuses something is told there).
     """
     role, forgiven = (getattr(request.module, name, other) for name, other in (("ROLE", "admin"), ("FORGIVEN", "\0")))
-    contexts: list[BrowserContext] = []
+    contexts: dict[str, BrowserContext] = {}
     said: list[str] = []
 
+    def context(language: str, stranger: bool, options: dict[str, Any]) -> BrowserContext:
+        """The same for all pages of a test that are opened alike: they are one person's."""
+        key = repr((language, stranger, options))
+        if key not in contexts:
+            contexts[key] = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+            given = cookies(world, url, language, role)
+            contexts[key].add_cookies([c for c in given if not stranger or c["name"] != settings.SESSION_COOKIE_NAME])
+        return contexts[key]
+
     def open_page(path: str, language: str = "en", stranger: bool = False, **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        given = cookies(world, url, language, role)
-        context.add_cookies([c for c in given if not stranger or c["name"] != settings.SESSION_COOKIE_NAME])
-        page = context.new_page()
+        page = context(language, stranger, options).new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(f"{url}{path}")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for each in contexts.values():
+        each.close()
     assert [line for line in said if forgiven not in line] == [], "the browser's console is not empty"
 
 
