@@ -63,7 +63,7 @@ def browser_context_args() -> dict[str, Any]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path, settings: Any) -> Iterator[Sandbox]:
-    with Sandbox.run(tmp_path, "--delay=250", deals=300) as running:
+    with Sandbox.run(tmp_path, "--delay=250", deals=150) as running:
         settings.PIPEDRIVE_API_URL = f"{running.url}/pipedrive"
         settings.HUBSPOT_API_URL = f"{running.url}/hubspot"
         yield running
