@@ -267,6 +267,22 @@ def test_a_first_reading_that_got_an_empty_list_is_found_out_by_the_comparison(
     assert oracle.differences(organisation, sandbox, "pipedrive") == []
 
 
+@both
+def test_an_account_without_any_pipeline_is_a_wrong_answer(
+    sandbox: Sandbox, organisation: Organisation, crm: str
+) -> None:
+    """They are read once an hour: deals without a stage would be judged until then."""
+    connection = connected(organisation, crm)
+    sandbox.fail(crm, "empty", count=None, path="pipelines")
+    sync.pull(connection)
+    with tenant(organisation):
+        assert SyncRun.objects.get().problem == "unexpected_answer"
+    sandbox.heal()
+    at_once(connection)
+    sync.pull(connection)
+    assert oracle.differences(organisation, sandbox, crm) == []
+
+
 # ---- Times
 
 

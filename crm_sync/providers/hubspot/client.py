@@ -31,6 +31,7 @@ from deals.records import Batch, DealRecord, Detail, Kept, PipelineRecord, RoleR
 Json = Mapping[str, Any]
 
 VERSION = "2026-09"
+_PIPELINES = f"/crm/pipelines/{VERSION}/deals"
 FETCHED = 100  # inputs of one batch/read
 ASSOCIATED = 1_000  # inputs of one reading of associations: ten pages of a list
 ACTIVITIES = ("calls", "emails", "meetings", "communications")
@@ -159,6 +160,9 @@ class HubSpot(Provider):
             return Page(Batch(roles=roles), None, len(roles), None)
         if stream == "archived":
             return self._archived(cursor, since)
+        if stream == "pipelines":
+            pipelines = self._pipelines()
+            return _page(self._batch(stream, pipelines), None, pipelines)
         if stream in PROPERTIES and since is not None:
             records, following = self._search(stream, cursor or "0", since, until)
         else:
@@ -175,13 +179,17 @@ class HubSpot(Provider):
         return _page(self._batch(stream, records), following, records)
 
     def _steps(self, stream: str) -> list[Step]:
-        match stream:
-            case "owners":
-                path = f"/crm/owners/{VERSION}"
-                return [(path, {"limit": 100, "archived": archived}) for archived in ("false", "true")]
-            case "pipelines":
-                return [(f"/crm/pipelines/{VERSION}/deals", {})]
+        if stream == "owners":
+            path = f"/crm/owners/{VERSION}"
+            return [(path, {"limit": 100, "archived": archived}) for archived in ("false", "true")]
         return [(_objects(stream), {"limit": 100, "properties": ",".join(PROPERTIES[stream])})]
+
+    def _pipelines(self) -> list[Json]:
+        """All of them, with their stages; UnexpectedAnswer when there is none."""
+        found, _ = self._list(_PIPELINES, {})
+        if not found:
+            raise UnexpectedAnswer(f"{_PIPELINES}: none at all, and every account has one", status=200)
+        return found
 
     def _list(self, path: str, params: Mapping[str, Any], after: str = "") -> tuple[list[Json], str | None]:
         return _results(self.api.get(path, {**params, "after": after} if after else params), path, after)
@@ -239,7 +247,7 @@ class HubSpot(Provider):
         if stream not in self.compared:
             raise ValueError(f"HubSpot has no versions of {stream}.")
         if stream in ("pipelines", "stages"):
-            lines, _ = self._list(f"/crm/pipelines/{VERSION}/deals", {})
+            lines, _ = self._list(_PIPELINES, {})
             batch = self._batch("pipelines", lines)
             frame: Sequence[PipelineRecord | StageRecord] = getattr(batch, stream)
             return VersionPage([Version(one.external_id, None) for one in frame if not one.deleted], None)
@@ -373,8 +381,7 @@ class HubSpot(Provider):
 
     @cached_property
     def _stage_statuses(self) -> dict[str, Status]:
-        pipelines, _ = self._list(f"/crm/pipelines/{VERSION}/deals", {})
-        stages = [stage for pipeline in pipelines for stage in items(pipeline.get("stages"))]
+        stages = [stage for pipeline in self._pipelines() for stage in items(pipeline.get("stages"))]
         return {text(stage.get("id"), 100): mapping.stage_status(stage) for stage in stages}
 
 

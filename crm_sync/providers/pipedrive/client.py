@@ -136,6 +136,8 @@ class Pipedrive(Provider):
         step, position = unpack(cursor)
         path, params = steps[step]
         records, following = self._list(path, params, position)
+        if stream in ("users", "pipelines", "stages") and not (records or position):
+            raise UnexpectedAnswer(f"{path}: none at all, and every account has some", status=200)
         return self._page(stream, records, pack(step, following, len(steps)))
 
     def fetch(self, stream: str, ids: Sequence[str]) -> Page:
