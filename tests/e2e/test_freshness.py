@@ -44,6 +44,18 @@ def test_an_open_menu_is_left_alone_until_it_is_closed(open_page: Any, world: Wo
     expect(page.locator("tbody tr")).to_have_count(4)
 
 
+def test_the_sign_of_an_update_turns_where_it_stands(open_page: Any, world: World) -> None:
+    with world.inside():
+        queue.mark(world.organisation, [world.stored("quiet").pk])
+    page = open_page("/deals/")
+    sign = page.locator("#freshness .spin").bounding_box()
+    text = page.locator("#freshness > span").last.bounding_box()
+    assert sign
+    assert text
+    assert sign["height"] < 30  # turned, it is wider than 18 px
+    assert abs(sign["y"] - text["y"]) < 12
+
+
 def test_the_deal_page_follows(open_page: Any, world: World) -> None:
     page = open_page(f"/deals/{world.stored('fine').pk}/")
     expect(page.locator("#main")).to_contain_text("No alert on this deal.")
