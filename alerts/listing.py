@@ -19,6 +19,7 @@ from alerts import amounts, formats, saved_views, wording
 from alerts.cards import ShownAlert, named_alerts, shown_alerts
 from alerts.deal_query import FACETS, NONE, PAGE_SIZE, SORTS, DealQuery
 from alerts.facets import (
+    NAMED,
     Chip,
     Counts,
     Facet,
@@ -51,6 +52,7 @@ VANISHING = {
     "stage": gettext_lazy("This stage no longer exists; the filter was left out."),
     "company": gettext_lazy("This company no longer exists; the filter was left out."),
 }
+UNSEEN = Overview({}, [], {}, pipelines=True)  # where nothing has a name to be asked for
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,7 @@ def deal_list(
 
 def menu(reader: Reader, query: DealQuery, name: str, find: str = "") -> Facet | None:
     """One facet with its options; None for one that is not offered."""
-    deals, seen = reader.open_deals, Overview({}, [], {}, pipelines=True)
+    deals, seen = reader.open_deals, UNSEEN
     by_company: list[DealQuery] = []
     companies: Iterable[Option] = ()
     if name == "company" and query.company:
@@ -318,8 +320,8 @@ def details(reader: Reader, query: DealQuery, deals: Collection[int], clock: Clo
     tabs = []
     if shown:
         questions = [asked[pk] for pk in shown]
-        seen = Overview({}, [], {}, pipelines=True)
-        if any(getattr(question, facet) for question in questions for facet in VANISHING):
+        seen = UNSEEN
+        if any(getattr(question, facet) for question in questions for facet in NAMED):
             seen = overview(reader.open_deals, DealQuery(), reader, questions)
         each = count_deals(reader.open_deals, DealQuery(), reader, (), questions).each
         views = {view.pk: view for view in reader.views}

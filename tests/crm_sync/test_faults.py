@@ -267,13 +267,16 @@ def test_a_first_reading_that_got_an_empty_list_is_found_out_by_the_comparison(
     assert oracle.differences(organisation, sandbox, "pipedrive") == []
 
 
-@both
-def test_an_account_without_any_pipeline_is_a_wrong_answer(
-    sandbox: Sandbox, organisation: Organisation, crm: str
+@pytest.mark.parametrize(
+    ("crm", "path"),
+    [("hubspot", "pipelines"), ("pipedrive", "pipelines"), ("pipedrive", "stages"), ("pipedrive", "users")],
+)
+def test_what_every_account_has_is_never_believed_to_be_missing(
+    sandbox: Sandbox, organisation: Organisation, crm: str, path: str
 ) -> None:
-    """They are read once an hour: deals without a stage would be judged until then."""
+    """It is read once an hour: deals without a stage would be judged until then."""
     connection = connected(organisation, crm)
-    sandbox.fail(crm, "empty", count=None, path="pipelines")
+    sandbox.fail(crm, "empty", count=None, path=path)
     sync.pull(connection)
     with tenant(organisation):
         assert SyncRun.objects.get().problem == "unexpected_answer"
