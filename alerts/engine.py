@@ -5,7 +5,6 @@ first part of one statement that compares their hits with the open alerts and wr
 whose date has come, whose deal has changed or that somebody has ended, too, and leaves those that last out of the mask.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from alerts.rulebook import OFF, Judged, Rulebook, rulebook
 from alerts.rules import COUNT_SHIFT, CRITICAL_SHIFT, RULES
 from alerts.rules.base import Rule
 from alerts.settings import Draft
-from deals import summaries
+from deals import prepared, summaries
 from deals.clock import Clock
 from deals.models import Deal
 from deals.querysets import OPEN, DealQuerySet
@@ -224,15 +223,15 @@ def _scope(deals: DealQuerySet) -> tuple[str, dict[str, Any]]:
 
 
 def evaluate(
-    organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True, prepared: bool = False
+    organisation: Organisation, deals: DealQuerySet, clock: Clock, *, roll: bool = True, few: bool = False
 ) -> Outcome:
     """Judge `deals` (any, closed ones too) by the settings in force and write the difference to their alerts.
 
     Runs in the caller's tenant context and transaction; evaluations of one organisation wait for each other. Meetings
     that have become past meanwhile are rolled forward first, and their deals are judged too.
 
-    `prepared`: keep the statement and its plan in this database session. For a few deals at a time, where parsing and
-    planning would take longer than judging.
+    `few`: keep the statement and its plan in this database session, as parsing and planning would take longer than
+    judging so few.
     """
     with connection.cursor() as cursor:
         # The verdicts of a large organisation stay in memory.
@@ -241,11 +240,15 @@ def evaluate(
         )
         if roll and (rolled := summaries.roll(organisation.pk, clock)):
             deals = deals | Deal.objects.filter(organisation=organisation, pk__in=rolled).synced()
-        if prepared:
+        if few:
             _execute_prepared(cursor, organisation, deals, clock)
-        else:
-            cursor.execute(*statement(organisation, deals, clock))
-        return Outcome(*cursor.fetchone())
+            return Outcome(*cursor.fetchone())
+        sql, params = statement(organisation, deals, clock)
+        # Where the statistics do not know these deals yet, each would be compared with every other.
+        cursor.execute("SET LOCAL enable_nestloop = off; " + sql, params)
+        outcome = Outcome(*cursor.fetchone())
+        cursor.execute("SET LOCAL enable_nestloop = on")
+        return outcome
 
 
 def _execute_prepared(cursor: CursorWrapper, organisation: Organisation, deals: DealQuerySet, clock: Clock) -> None:
@@ -256,27 +259,18 @@ def _execute_prepared(cursor: CursorWrapper, organisation: Organisation, deals: 
     scope, scope_params = _scope(deals)
     given = {**scope_params, "now": clock.now}
     key = organisation.pk, rulebook(organisation, clock), scope
-    name, text = _prepared.get(key, ("", b""))
-    if not name:
+    if key not in _prepared:
         sql, params = _build(key[1], DIFFERENCE)
         places = {name: AsIs(f"${n}") for n, name in enumerate(given, start=1)}
         text = cursor.mogrify(sql.replace("{scope}", scope), {**params, "org": organisation.pk, **places})
-        name = "evaluate_" + hashlib.md5(text, usedforsecurity=False).hexdigest()
         if len(_prepared) >= 256:
             _prepared.clear()
-        _prepared[key] = name, text
-    cursor.execute(
-        "SET LOCAL plan_cache_mode = force_generic_plan; "
-        "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = %s)",
-        [name],
-    )
-    if not cursor.fetchone()[0]:
-        cursor.execute(f"PREPARE {name} AS {text.decode()}".replace("%", "%%"), [])
-    cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(given))})", list(given.values()))
+        _prepared[key] = text.decode()
+    prepared.execute(cursor, _prepared[key], [*given.values()])
 
 
-# Name and text of what was prepared, in whichever session: a hundred kilobytes with a calendar, so made once.
-_prepared: dict[tuple[int, Rulebook, str], tuple[str, bytes]] = {}
+# The statement, a hundred kilobytes with a calendar, so made once.
+_prepared: dict[tuple[int, Rulebook, str], str] = {}
 _LOCK = 0x5647  # "VG": evaluations, among the advisory locks of this database
 
 

@@ -44,7 +44,7 @@ def in_tenant(organisation: Organisation, work: Callable[[Evaluate], Result]) ->
 
 def evaluate(organisation: Organisation, deals: Collection[int], clock: Clock) -> set[int]:
     """Evaluate all of them, or fail."""
-    engine.evaluate(organisation, _among(organisation, deals), clock, prepared=len(deals) <= FEW)
+    engine.evaluate(organisation, _among(organisation, deals), clock, few=len(deals) <= FEW)
     return set()
 
 
@@ -52,8 +52,7 @@ def evaluate_carefully(organisation: Organisation, deals: Collection[int], clock
     """Evaluate those that can be and park the others. About twice as many statements as bad deals times log₂(deals)."""
 
     def judge(part: Collection[int]) -> None:
-        prepared = len(part) <= FEW
-        engine.evaluate(organisation, _among(organisation, part), clock, roll=False, prepared=prepared)
+        engine.evaluate(organisation, _among(organisation, part), clock, roll=False, few=len(part) <= FEW)
 
     def rebuild(part: Collection[int]) -> None:
         summaries.rebuild(organisation.pk, part, clock)

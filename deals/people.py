@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
+from deals import prepared
 from deals.copy import line, load, load_lines
 from deals.models import Source
 from deals.records import ActivityRecord, ParticipantRecord
@@ -37,35 +38,34 @@ PARTY = {
     "declined": "boolean",
 }
 
+# Persons are the connected components of before: one step reaches everybody whom the change can join or part.
+_NEAR = """
+    WITH near AS (
+        SELECT c.person_id FROM deals_contact c WHERE c.organisation_id = %(org)s AND c.id = ANY(%(ids)s)
+        UNION
+        SELECT a.person_id FROM deals_contact c CROSS JOIN LATERAL unnest(c.emails) e(address)
+        JOIN deals_personaddress a ON a.organisation_id = %(org)s AND a.source_id = %(source)s
+             AND a.address = e.address
+        WHERE c.organisation_id = %(org)s AND c.id = ANY(%(ids)s)
+    )
+    SELECT id, person_id, name, job_title, level, level_rule, emails, roles, deleted FROM deals_contact
+    WHERE organisation_id = %(org)s AND source_id = %(source)s
+          AND id IN (SELECT unnest(%(ids)s) UNION SELECT c.id FROM near
+                     JOIN deals_contact c ON c.organisation_id = %(org)s AND c.person_id = near.person_id)
+    UNION ALL
+    SELECT -p.id, p.id, p.name, '', NULL, '', ARRAY(SELECT address FROM deals_personaddress a
+           WHERE a.organisation_id = %(org)s AND a.person_id = p.id), '{}', false
+    FROM deals_person p WHERE p.organisation_id = %(org)s AND p.id IN (SELECT person_id FROM near) AND NOT p.known
+    ORDER BY 1
+"""
+
 
 def assign(cursor: CursorWrapper, source: Source, contacts: Collection[int]) -> set[int]:
     """Give each of `contacts` its person; returns the ids of persons that are new, changed, merged or split."""
     if not contacts:
         return set()
     scope: dict[str, Any] = {"org": source.organisation_id, "source": source.pk, "ids": list(contacts)}
-    # Persons are the connected components of before: one step reaches everybody whom the change can join or part.
-    cursor.execute(
-        """
-        WITH near AS (
-            SELECT c.person_id FROM deals_contact c WHERE c.organisation_id = %(org)s AND c.id = ANY(%(ids)s)
-            UNION
-            SELECT a.person_id FROM deals_contact c CROSS JOIN LATERAL unnest(c.emails) e(address)
-            JOIN deals_personaddress a ON a.organisation_id = %(org)s AND a.source_id = %(source)s
-                 AND a.address = e.address
-            WHERE c.organisation_id = %(org)s AND c.id = ANY(%(ids)s)
-        )
-        SELECT id, person_id, name, job_title, level, level_rule, emails, roles, deleted FROM deals_contact
-        WHERE organisation_id = %(org)s AND source_id = %(source)s
-              AND id IN (SELECT unnest(%(ids)s) UNION SELECT c.id FROM near
-                         JOIN deals_contact c ON c.organisation_id = %(org)s AND c.person_id = near.person_id)
-        UNION ALL
-        SELECT -p.id, p.id, p.name, '', NULL, '', ARRAY(SELECT address FROM deals_personaddress a
-               WHERE a.organisation_id = %(org)s AND a.person_id = p.id), '{}', false
-        FROM deals_person p WHERE p.organisation_id = %(org)s AND p.id IN (SELECT person_id FROM near) AND NOT p.known
-        ORDER BY 1
-        """,
-        scope,
-    )
+    prepared.execute_for(len(contacts), cursor, _NEAR, scope)
     rows = {row[0]: row for row in cursor.fetchall()}
     groups = _components(rows)
     before = {row[1] for row in rows.values() if row[1]}
@@ -295,27 +295,10 @@ def resolve(
         "contacts": list(contacts),
         "persons": list(persons),
     }
-    concerned = (
-        "SELECT DISTINCT activity_id FROM deals_participant WHERE organisation_id = %(org)s"
-        if everybody
-        else """
-        SELECT unnest(%(activities)s::bigint[])
-        UNION SELECT activity_id FROM deals_participant
-              WHERE organisation_id = %(org)s AND person_id = ANY(%(persons)s)
-        UNION SELECT p.activity_id FROM deals_contact c JOIN deals_participant p ON p.organisation_id = %(org)s
-              AND p.contact_ref = c.external_id AND p.contact_ref <> ''
-              WHERE c.organisation_id = %(org)s AND (c.id = ANY(%(contacts)s) OR c.person_id = ANY(%(persons)s))
-        UNION SELECT p.activity_id FROM deals_personaddress a JOIN deals_participant p ON p.organisation_id = %(org)s
-              AND p.address = a.address AND p.address <> ''
-              WHERE a.organisation_id = %(org)s AND a.person_id = ANY(%(persons)s)
-        """
-    )
-    # Another source's contacts of the same id are other people.
-    cursor.execute(
-        "SELECT id FROM deals_activity WHERE organisation_id = %(org)s AND source_id = %(source)s "
-        f"AND id IN ({concerned})",
-        scope,
-    )
+    if everybody:
+        cursor.execute(_WITH_PARTIES, scope)
+    else:
+        prepared.execute_for(len(activities) + len(contacts) + len(persons), cursor, _CONCERNED, scope)
     ids = [row[0] for row in cursor.fetchall()]
     if not ids:
         return set(activities)
@@ -358,6 +341,24 @@ def forget(cursor: CursorWrapper, source: Source, persons: Collection[int]) -> N
     )
 
 
+# Another source's contacts of the same id are other people.
+_WITH_PARTIES = """
+    SELECT id FROM deals_activity WHERE organisation_id = %(org)s AND source_id = %(source)s
+    AND id IN (SELECT activity_id FROM deals_participant WHERE organisation_id = %(org)s)
+"""
+_CONCERNED = """
+    SELECT id FROM deals_activity WHERE organisation_id = %(org)s AND source_id = %(source)s AND id IN (
+        SELECT unnest(%(activities)s::bigint[])
+        UNION SELECT activity_id FROM deals_participant
+              WHERE organisation_id = %(org)s AND person_id = ANY(%(persons)s)
+        UNION SELECT p.activity_id FROM deals_contact c JOIN deals_participant p ON p.organisation_id = %(org)s
+              AND p.contact_ref = c.external_id AND p.contact_ref <> ''
+              WHERE c.organisation_id = %(org)s AND (c.id = ANY(%(contacts)s) OR c.person_id = ANY(%(persons)s))
+        UNION SELECT p.activity_id FROM deals_personaddress a JOIN deals_participant p ON p.organisation_id = %(org)s
+              AND p.address = a.address AND p.address <> ''
+              WHERE a.organisation_id = %(org)s AND a.person_id = ANY(%(persons)s)
+    )
+"""
 # A colleague: a user of the CRM, a member of the organisation, or an address in one of its own domains. Somebody is one
 # by any address of the same person, whichever contact was recorded.
 #

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connection
 
+from deals import prepared
 from deals.clock import Clock
 from deals.models import Deal
 
@@ -185,8 +186,8 @@ WITH d AS MATERIALIZED (
          ON e.organisation_id = %(org)s AND e.deal_id = h.deal_id AND e.person_id = h.person_id
     GROUP BY h.deal_id, h.role
 ), s AS (
-    SELECT d.id, COALESCE(jsonb_object_agg(role.role, role.facts) FILTER (WHERE role.role IS NOT NULL), '{}') AS roles
-    FROM d LEFT JOIN role ON role.deal_id = d.id GROUP BY d.id
+    SELECT x.id, COALESCE(jsonb_object_agg(x.role, x.facts) FILTER (WHERE x.role IS NOT NULL), '{}') AS roles
+    FROM (SELECT id, NULL::text AS role, NULL::jsonb AS facts FROM d UNION ALL SELECT * FROM role) x GROUP BY x.id
 )
 UPDATE deals_deal t SET roles = s.roles FROM s
 WHERE t.organisation_id = %(org)s AND t.id = s.id AND t.roles IS DISTINCT FROM s.roles
@@ -217,4 +218,4 @@ def _execute(statements: Iterable[str], organisation: int, deals: Collection[int
     scope: dict[str, Any] = {"org": organisation, "deals": sorted(deals), "now": clock.now, "zone": clock.zone.key}
     with connection.cursor() as cursor:
         for statement in statements:
-            cursor.execute(statement, scope)
+            prepared.execute_for(len(deals), cursor, statement, scope)

@@ -314,7 +314,7 @@ class Written:
     def one_by_one(self) -> None:
         with tenant(self.tenant):
             for pk in self.all_deals().order_by("-pk").values_list("pk", flat=True):
-                engine.evaluate(self.tenant, Deal.objects.filter(pk=pk), self.clock, prepared=pk % 2 == 0)
+                engine.evaluate(self.tenant, Deal.objects.filter(pk=pk), self.clock, few=pk % 2 == 0)
 
     def verdicts(self) -> dict[str, Verdicts]:
         with tenant(self.tenant):

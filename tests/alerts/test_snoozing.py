@@ -333,7 +333,7 @@ def test_as_many_statements_for_one_deal_as_for_three(w: World) -> None:
     assert counts[1] == counts[2]
     with w.inside(), CaptureQueriesContext(connection) as captured:
         engine.evaluate(w.organisation, w.organisation.deals.all(), w.clock)
-    assert len(captured) == 4
+    assert len(captured) == 5
     assert lasting(w) == 6
 
 
@@ -341,9 +341,9 @@ def test_prepared_or_not_the_same_is_written(w: World) -> None:
     snooze(w, "no_activity", until_change=True)
     with w.inside():
         for _ in range(2):
-            engine.evaluate(w.organisation, w.organisation.deals.all(), w.clock, prepared=True)
+            engine.evaluate(w.organisation, w.organisation.deals.all(), w.clock, few=True)
     assert kinds(w) == {"no_meeting"}
     w.activity("email", 12, "zoe")
     with w.inside():
-        engine.evaluate(w.organisation, w.organisation.deals.all(), w.clock, prepared=True)
+        engine.evaluate(w.organisation, w.organisation.deals.all(), w.clock, few=True)
     assert kinds(w) >= {"no_activity", "no_meeting"}
