@@ -24,7 +24,7 @@ from alerts.rulebook import OFF, Judged, Rulebook, rulebook
 from alerts.rules import COUNT_SHIFT, CRITICAL_SHIFT, RULES
 from alerts.rules.base import Rule
 from alerts.settings import Draft
-from deals import prepared, summaries
+from deals import plans, summaries
 from deals.clock import Clock
 from deals.models import Deal
 from deals.querysets import OPEN, DealQuerySet
@@ -266,7 +266,7 @@ def _execute_prepared(cursor: CursorWrapper, organisation: Organisation, deals: 
         if len(_prepared) >= 256:
             _prepared.clear()
         _prepared[key] = text.decode()
-    prepared.execute(cursor, _prepared[key], [*given.values()])
+    plans.execute(cursor, _prepared[key], [*given.values()])
 
 
 # The statement, a hundred kilobytes with a calendar, so made once.

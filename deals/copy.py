@@ -7,6 +7,8 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
+from deals.plans import FEW
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 
 
@@ -57,6 +59,8 @@ def load_lines(cursor: CursorWrapper, name: str, columns: dict[str, str], lines:
     """As `load`, of rows that `line` has told."""
     definition = ", ".join(f"{column} {kind}" for column, kind in columns.items())
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({definition}) ON COMMIT DELETE ROWS; DELETE FROM {name}")
-    if text := "".join(lines):  # most of a page's tables are empty, and what joins an empty one needs no statistics
+    told = list(lines)
+    if text := "".join(told):  # most of a page's tables are empty, and what joins an empty one needs no statistics
         cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO(text))
-        cursor.execute(f"ANALYZE {name}")
+        if len(told) > FEW:
+            cursor.execute(f"ANALYZE {name}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from deals import prepared
+from deals import plans
 from deals.copy import line, load, load_lines
 from deals.models import Source
 from deals.records import ActivityRecord, ParticipantRecord
@@ -65,7 +65,7 @@ def assign(cursor: CursorWrapper, source: Source, contacts: Collection[int]) -> 
     if not contacts:
         return set()
     scope: dict[str, Any] = {"org": source.organisation_id, "source": source.pk, "ids": list(contacts)}
-    prepared.execute_for(len(contacts), cursor, _NEAR, scope)
+    plans.execute_for(len(contacts), cursor, _NEAR, scope)
     rows = {row[0]: row for row in cursor.fetchall()}
     groups = _components(rows)
     before = {row[1] for row in rows.values() if row[1]}
@@ -143,7 +143,9 @@ def _write(
     )
     load(cursor, "incoming_address", {"person_id": "bigint", "address": "text"}, addresses)
     load(cursor, "incoming_member", {"contact_id": "bigint", "person_id": "bigint"}, members)
-    cursor.execute(
+    plans.execute_for(
+        len(members),
+        cursor,
         """
         INSERT INTO deals_person AS t
             (id, organisation_id, source_id, name, job_title, level, level_rule, roles, known)
@@ -160,7 +162,9 @@ def _write(
     changed = {row[0] for row in cursor.fetchall()}
     # Who is merged or split holds a role since before, merged holders since the earlier: until the roles are rebuilt,
     # under both names.
-    cursor.execute(
+    plans.execute_for(
+        len(members),
+        cursor,
         """
         WITH m AS MATERIALIZED (
             SELECT DISTINCT dc.deal_id, m.person_id::text AS after, c.person_id::text AS before FROM incoming_member m
@@ -184,7 +188,9 @@ def _write(
         """,
         scope,
     )
-    cursor.execute(
+    plans.execute_for(
+        len(members),
+        cursor,
         """
         UPDATE deals_contact c SET person_id = m.person_id FROM incoming_member m
         WHERE c.organisation_id = %(org)s AND c.id = m.contact_id AND c.person_id IS DISTINCT FROM m.person_id
@@ -193,7 +199,9 @@ def _write(
         scope,
     )
     changed |= {row[0] for row in cursor.fetchall()}
-    cursor.execute(
+    plans.execute_for(
+        len(members),
+        cursor,
         """
         DELETE FROM deals_personaddress a USING incoming_person p WHERE a.organisation_id = %(org)s
         AND a.person_id = p.id AND NOT EXISTS
@@ -203,7 +211,9 @@ def _write(
         scope,
     )
     changed |= {row[0] for row in cursor.fetchall()}
-    cursor.execute(
+    plans.execute_for(
+        len(members),
+        cursor,
         """
         INSERT INTO deals_personaddress AS t (organisation_id, source_id, person_id, address)
         SELECT %(org)s, %(source)s, person_id, address FROM incoming_address
@@ -271,7 +281,7 @@ def attend(
             {**scope, "stored": list(stored)},
         )
     load_lines(cursor, "incoming_participant", PARTY, (f"{id}\t{rest}" for id, rest in parties))
-    cursor.execute(ATTEND, {**scope, "ids": list(activities)})
+    plans.execute_for(len(activities), cursor, ATTEND, {**scope, "ids": list(activities)})
 
 
 def resolve(
@@ -298,7 +308,7 @@ def resolve(
     if everybody:
         cursor.execute(_WITH_PARTIES, scope)
     else:
-        prepared.execute_for(len(activities) + len(contacts) + len(persons), cursor, _CONCERNED, scope)
+        plans.execute_for(len(activities) + len(contacts) + len(persons), cursor, _CONCERNED, scope)
     ids = [row[0] for row in cursor.fetchall()]
     if not ids:
         return set(activities)

@@ -18,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Count, Min, Q, QuerySet, Sum
 
 from accounts.models import Organisation, User
-from deals import prepared
+from deals import plans
 from deals.clock import Clock
 from deals.models import ExchangeRate
 
@@ -90,7 +90,7 @@ def convert(cursor: CursorWrapper, organisation: int, deals: Collection[int], cl
     """Bring `Deal.value` of `deals` up to date; only what differs is written. In the caller's transaction."""
     if deals:
         scope = {"org": organisation, "deals": sorted(deals), "today": clock.today}
-        prepared.execute_for(len(deals), cursor, _CONVERT, scope)
+        plans.execute_for(len(deals), cursor, _CONVERT, scope)
 
 
 def convert_part(organisation: Organisation, clock: Clock, after: int) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from deals import prepared
+from deals import plans
 
 # An index row holds 2.7 kB: a name of 5,000 characters must not drive out the others, nor many contacts break it.
 LONGEST_NAME, LONGEST_TEXT = 300, 2_000  # characters, bytes
@@ -63,7 +63,7 @@ def rebuild(
         "companies": list(companies),
         "contacts": list(contacts),
     }
-    prepared.execute_for(len(deals) + len(companies) + len(contacts), cursor, _NAMES, scope)
+    plans.execute_for(len(deals) + len(companies) + len(contacts), cursor, _NAMES, scope)
     changed = []
     for pk, stored, title, company, people in cursor.fetchall():
         if (text := text_of([title, company or "", *people])) != stored:

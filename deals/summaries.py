@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from deals import prepared
+from deals import plans
 from deals.clock import Clock
 from deals.models import Deal
 
@@ -218,4 +218,4 @@ def _execute(statements: Iterable[str], organisation: int, deals: Collection[int
     scope: dict[str, Any] = {"org": organisation, "deals": sorted(deals), "now": clock.now, "zone": clock.zone.key}
     with connection.cursor() as cursor:
         for statement in statements:
-            prepared.execute_for(len(deals), cursor, statement, scope)
+            plans.execute_for(len(deals), cursor, statement, scope)

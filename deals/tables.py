@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
+from deals import plans
 from deals.copy import load
 from deals.models import Source
 from deals.records import BITS
@@ -39,11 +40,11 @@ class Table:
         if not rows:
             return []
         load(cursor, self.incoming, self.columns | self.hints, rows)
-        return [id for id, _, _ in self.write(cursor, source)]
+        return [id for id, _, _ in self.write(cursor, source, len(rows))]
 
-    def write(self, cursor: CursorWrapper, source: Source) -> list[tuple[int, str, bool]]:
-        """Insert or update what was loaded into `incoming`; the id, the CRM's id, and whether it is new, of each row
-        that is new or changed."""
+    def write(self, cursor: CursorWrapper, source: Source, rows: int) -> list[tuple[int, str, bool]]:
+        """Insert or update what was loaded into `incoming`, `rows` of them; the id, the CRM's id, and whether new,
+        of each row that is new or changed."""
         identity, *facts = self.columns
         facts += self.keys
         joins = "".join(
@@ -53,7 +54,9 @@ class Table:
         )
         values = [f"i.{name}" for name in self.columns] + [f"{key}.id" for key in self.keys]
         changed = f"({_list('t.', facts)}) IS DISTINCT FROM ({_list('excluded.', facts)})"
-        cursor.execute(
+        plans.execute_for(
+            rows,
+            cursor,
             f"INSERT INTO {self.name} AS t (organisation_id, source_id, "
             f"{_list('', [identity, *facts, *self.defaults])})"
             f" SELECT {', '.join(['%(org)s', '%(source)s', *values, *self.defaults.values()])}"

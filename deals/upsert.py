@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from deals import details, merging, people, rates, removal, search, settling, summaries, titles
+from deals import details, merging, people, plans, rates, removal, search, settling, summaries, titles
 from deals.clock import Clock
 from deals.copy import line, load, load_lines
 from deals.models import Deal, Role, Source
@@ -271,7 +271,9 @@ def _arrived(cursor: CursorWrapper, source: Source, table: str, name: str, targe
     if not ids:
         return
     column, whole = _BELONGS.get(table, ("id", table))
-    cursor.execute(
+    plans.execute_for(
+        len(ids),
+        cursor,
         f"UPDATE {table} t SET {name}_id = x.id FROM {target} x, {whole} w WHERE t.organisation_id = %(org)s "
         f"AND t.{name}_id IS NULL AND x.organisation_id = %(org)s AND x.source_id = %(source)s "
         f"AND x.id = ANY(%(ids)s) AND x.external_id = t.{name}_ref "
@@ -332,12 +334,15 @@ def _deals(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord])
         for r in records
     ]
     load(cursor, DEAL.incoming, DEAL.columns | DEAL.hints, rows)
-    cursor.execute(
+    plans.execute_for(
+        len(rows),
+        cursor,
         """
         INSERT INTO deals_fieldchange (organisation_id, deal_id, field, old, new, changed_at)
         SELECT d.organisation_id, d.id, c.field, c.old, c.new, i.updated_at
         FROM incoming_deals_deal i
-        JOIN deals_deal d ON d.organisation_id = %s AND d.source_id = %s AND d.external_id = i.external_id
+        JOIN deals_deal d ON d.organisation_id = %(org)s AND d.source_id = %(source)s
+             AND d.external_id = i.external_id
         CROSS JOIN LATERAL (VALUES
             ('stage', d.stage_ref, i.stage_ref), ('amount', d.amount::text, i.amount::text),
             ('close_on', d.close_on::text, i.close_on::text), ('status', d.status, i.status),
@@ -345,9 +350,9 @@ def _deals(cursor: CursorWrapper, source: Source, records: Sequence[DealRecord])
         ) c(field, old, new)
         WHERE d.updated_at <= i.updated_at AND c.old IS DISTINCT FROM c.new
         """,
-        [source.organisation_id, source.pk],
+        {"org": source.organisation_id, "source": source.pk},
     )
-    touched = {id for id, _, _ in DEAL.write(cursor, source)}
+    touched = {id for id, _, _ in DEAL.write(cursor, source, len(rows))}
     known = [r for r in records if r.contacts is not None]
     if known:
         touched |= _deal_contacts(cursor, source, known)
@@ -373,7 +378,9 @@ def _deal_contacts(cursor: CursorWrapper, source: Source, records: Sequence[Deal
         {"deal_ref": "text", "contact_ref": "text", '"primary"': "boolean", "roles": "text[]"},
         rows.values(),
     )
-    cursor.execute(
+    plans.execute_for(
+        len(rows),
+        cursor,
         """
         WITH d AS (
             SELECT d.id, d.external_id FROM deals_deal d JOIN incoming_deals_deal i ON i.external_id = d.external_id
@@ -445,7 +452,7 @@ def _activities(cursor: CursorWrapper, source: Source, prepared: Prepared, clock
     if not prepared.lines:
         return set(), set()
     load_lines(cursor, ACTIVITY.incoming, ACTIVITY.columns, prepared.lines)
-    written = ACTIVITY.write(cursor, source)
+    written = ACTIVITY.write(cursor, source, len(prepared.lines))
     if not written:
         return set(), set()
     ids = {ref: id for id, ref, _ in written}
@@ -468,7 +475,9 @@ def _activities(cursor: CursorWrapper, source: Source, prepared: Prepared, clock
         )
         lost = {row[0] for row in cursor.fetchall() if row[0]}
     # An all-day activity stands at the local midnight of its day, or of the day it was marked done if that is earlier.
-    cursor.execute(
+    plans.execute_for(
+        len(links),
+        cursor,
         """
         INSERT INTO deals_dealactivity AS t (organisation_id, activity_id, deal_ref, deal_id, occurred_at)
         SELECT %(org)s, a.id, i.deal_ref, d.id, COALESCE(a.at, (CASE WHEN a.state = 'held'
@@ -497,7 +506,9 @@ def _deals_touched(
     """Deals whose history or people these activities, contacts and persons are part of."""
     if not (activities or contacts or persons):
         return set()
-    cursor.execute(
+    plans.execute_for(
+        len(activities) + len(contacts) + len(persons),
+        cursor,
         """
         SELECT deal_id FROM deals_dealactivity WHERE organisation_id = %(org)s AND activity_id = ANY(%(activities)s)
                AND deal_id IS NOT NULL

@@ -1,14 +1,14 @@
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from deals import prepared
+from deals import plans
 
 TEXT = "SELECT %(n)s::int + 1, 'a%%b', %(name)s::text"
 
 
 def told(n, rows=1, sql=TEXT):
     with connection.cursor() as cursor:
-        prepared.execute_for(rows, cursor, sql, {"n": n, "name": "ü%s"})
+        plans.execute_for(rows, cursor, sql, {"n": n, "name": "ü%s"})
         return cursor.fetchone()
 
 
@@ -19,17 +19,17 @@ def kept():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("rows", [1, prepared.FEW, prepared.FEW + 1])
+@pytest.mark.parametrize("rows", [1, plans.FEW, plans.FEW + 1])
 def test_few_or_many_the_same_is_answered(rows):
     before = len(kept())
     sql = f"{TEXT}, {rows}"
     assert [told(n, rows, sql) for n in (1, 2)] == [(2, "a%b", "ü%s", rows), (3, "a%b", "ü%s", rows)]
-    assert len(kept()) - before == (rows <= prepared.FEW)
+    assert len(kept()) - before == (rows <= plans.FEW)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_session_keeps_the_statements_that_were_used_last(monkeypatch):
-    monkeypatch.setattr(prepared, "KEPT", 2)
+    monkeypatch.setattr(plans, "KEPT", 2)
     connection.close()
     with transaction.atomic():
         for name in "abacab":  # b, which was not used for longer, makes room for c, and c for b

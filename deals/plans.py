@@ -1,6 +1,8 @@
 """Statements whose plan is kept in the database session: for a few rows, which take less time than planning how."""
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,12 +18,19 @@ _sessions: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
 
 def execute_for(rows: int, cursor: CursorWrapper, sql: str, scope: Mapping[str, Any]) -> None:
-    """Run `sql` with the values of `scope` for its places %(name)s, each of which it has: for a few `rows` by a plan
-    that is kept."""
+    """Run `sql` with the values of `scope` for its places %(name)s: for a few `rows` by a plan that is kept."""
     if rows > FEW:
         cursor.execute(sql, scope)
     else:
-        execute(cursor, sql % {name: f"${n}" for n, name in enumerate(scope, start=1)}, [*scope.values()])
+        text, names = _numbered(sql)
+        execute(cursor, text, [scope[name] for name in names])
+
+
+@lru_cache(1_000)
+def _numbered(sql: str) -> tuple[str, list[str]]:
+    """With places $1, $2 and so on, and the names that these had."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sql)))
+    return sql % {name: f"${n}" for n, name in enumerate(names, start=1)}, names
 
 
 def execute(cursor: CursorWrapper, sql: str, values: Sequence[Any]) -> None:
