@@ -331,10 +331,9 @@ class Written:
         """(deal, kind, subject, holds since) of what is open."""
         with tenant(self.tenant):
             roles = {key: plain_role(label) for key, label in Role.objects.values_list("key", "label")}
-            found = Alert.objects.filter(resolved_at=None).values_list(
-                "deal__external_id", "kind", "subject", "holds_since"
-            )
-            return {(deal, kind, roles.get(subject, subject), on) for deal, kind, subject, on in found}
+            deals = dict(self.all_deals().values_list("pk", "external_id"))  # joined, without statistics, it takes long
+            found = Alert.objects.filter(resolved_at=None).values_list("deal", "kind", "subject", "holds_since")
+            return {(deals[deal], kind, roles.get(subject, subject), on) for deal, kind, subject, on in found}
 
     def versions(self) -> list:
         """Which rows there are, and by which transaction or statement each was written last."""

@@ -8,6 +8,8 @@ from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.test.utils import CaptureQueriesContext
+
 from accounts.models import Organisation
 from accounts.tenancy import tenant
 from alerts import engine
@@ -165,3 +167,8 @@ class World:
     def stored(self, deal: str = "d") -> Deal:
         with tenant(self.organisation):
             return Deal.objects.get(organisation=self.organisation, external_id=deal)
+
+
+def but_statistics(captured: CaptureQueriesContext) -> int:
+    """How many statements there were; tables that hold more than a few rows are analysed besides."""
+    return sum(not query["sql"].startswith("ANALYZE") for query in captured.captured_queries)
