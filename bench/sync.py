@@ -85,22 +85,26 @@ def synchronise(name: str) -> None:
     print(json.dumps(figures))  # noqa: T201
 
 
+# Rows of the largest page, the streams that are lists of many rows, and those of them whose associations are asked for
+# beside them.
+LISTED = {
+    "pipedrive": (500, ("organizations", "persons", "deals", "archived_deals", "activities"), ()),
+    "hubspot": (
+        100,
+        ("companies", "contacts", "deals", "calls", "emails", "meetings", "communications"),
+        ("deals", "calls", "emails", "meetings", "communications"),
+    ),
+}
+
+
 def fewest_calls(name: str, streams: dict[str, int], asked: list[dict[str, Any]]) -> int:
     """Full pages of the CRM's largest size for `streams` (records of each), full batches of associations beside them,
     and one of everything else that was asked."""
-    page, large = LISTED[name]
-    linked = [stream for stream in large if name == "hubspot" and stream not in ("companies", "contacts")]
+    page, large, linked = LISTED[name]
     pages = sum(max(1, ceil(streams[stream] / page)) for stream in large)
     pages += 2 * sum(max(1, ceil(streams[stream] / 1000)) for stream in linked)
     others = {each["path"] for each in asked if not re.search(r"/batch/read$", each["path"])}
     return pages + len(others) - len(large)
-
-
-# Rows of the largest page, and the streams that are lists of many rows.
-LISTED = {
-    "pipedrive": (500, ("organizations", "persons", "deals", "archived_deals", "activities")),
-    "hubspot": (100, ("companies", "contacts", "deals", "calls", "emails", "meetings", "communications")),
-}
 
 
 if __name__ == "__main__":

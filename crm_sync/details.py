@@ -209,7 +209,7 @@ def _trouble(connection: Connection, what: Detail, refs: Sequence[str], error: E
         organisation=connection.organisation, connection=connection, detail=what
     )
     if isinstance(error, MissingPermission):
-        progress.refused += 1
+        progress.refused += len(refs)
         progress.left_out = progress.refused >= REFUSALS
         progress.save(update_fields=["refused", "left_out"])
         _done(connection, what, _these(connection, refs))

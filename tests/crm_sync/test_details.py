@@ -285,6 +285,15 @@ def test_what_the_access_does_not_allow_is_left_out_and_no_rule_waits_for_it(
     assert not progress(connection)["mail"].left_out
 
 
+def test_the_permission_that_is_missing_is_the_crms_own(sandbox: Sandbox, organisation: Organisation) -> None:
+    connection = connected(organisation, "hubspot")
+    sandbox.fail("hubspot", 403, count=1000, path="deals/batch/read")
+    details.read_all(connection)
+    assert progress(connection)["history"].left_out
+    page = html.unescape(log_in(Company(organisation)).get("/settings/crm/").content.decode())
+    assert "The access does not allow it (crm.objects.deals.read)." in page
+
+
 def test_deals_that_cannot_be_read_stop_nothing(sandbox: Sandbox, organisation: Organisation) -> None:
     connection = connected(organisation, "pipedrive")
     for status in (403, 404, 410):
