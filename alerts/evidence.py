@@ -16,6 +16,7 @@ from django.db import connection
 from accounts.models import Organisation
 from alerts.facts import DAY, Case, activities
 from alerts.wording import Earlier, Names, Rejected, Rejection, Told
+from deals import plans
 from deals.clock import Clock
 
 NEWEST = 3  # rejected facts that are named; the others are counted
@@ -216,7 +217,9 @@ def _read(organisation: Organisation, cases: Sequence[Case], clock: Clock) -> di
     ]
     found: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
     with connection.cursor() as cursor:
-        cursor.execute(
+        plans.execute_for(
+            len(cases),
+            cursor,
             EVIDENCE,
             {
                 "asked": json.dumps(asked, default=datetime.isoformat),
