@@ -74,19 +74,20 @@ def build(options: argparse.Namespace) -> Server:
         sys.exit(f"The CRM sandbox cannot listen on {options.host}:{options.port}: {error.strerror}.")
 
 
-def stop(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
-
-
 def main() -> None:
-    signal.signal(signal.SIGTERM, stop)
     options = parse(sys.argv[1:])
     with build(options) as server:
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            server.stopping = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
         host, port = server.server_address[:2]
         sys.stdout.write(f"crm sandbox ready on http://{host if isinstance(host, str) else host.decode()}:{port}\n")
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            server.serve_forever(poll_interval=0.2)
+        with contextlib.suppress(SystemExit):
+            server.serve_forever(poll_interval=0.05)
 
 
 if __name__ == "__main__":

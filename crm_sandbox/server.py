@@ -54,6 +54,12 @@ class Server(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.apis, self.faults, self.log, self.delay = apis, faults, log, delay
         self.lock = Lock()
+        self.stopping = False
+
+    def service_actions(self) -> None:
+        """Between two requests: a signal's exception in the middle of one is taken for an error of that request."""
+        if self.stopping:
+            raise SystemExit(0)
 
     def skew(self, prefix: str) -> float:
         """Seconds by which the clock of this CRM is ahead."""

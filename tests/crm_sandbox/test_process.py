@@ -1,9 +1,11 @@
 """The sandbox as a process: how it starts, refuses to start, and ends."""
 
+import re
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import requests
@@ -38,6 +40,36 @@ def test_the_process_ends_cleanly_when_it_is_told_to(tmp_path):
     process.terminate()
     assert process.communicate(timeout=5) == ("", "")
     assert process.returncode == 0
+
+
+INTERRUPTED = """
+import os, runpy, signal
+from crm_sandbox.server import Server
+
+begin = Server.process_request
+
+def interrupted(self, *request):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        begin(self, *request)
+    except SystemExit:  # what threading does about it where it waits for a lock
+        raise RuntimeError("release unlocked lock")
+
+Server.process_request = interrupted
+runpy.run_module("crm_sandbox", run_name="__main__")
+"""
+
+
+def test_it_ends_in_the_middle_of_a_request_too():
+    command = [sys.executable, "-c", INTERRUPTED, "--port", "0", "--deals", "5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        url = re.search(r"http://\S+", process.stdout.readline()).group()
+        try:
+            with suppress(requests.ConnectionError):
+                requests.get(f"{url}/control/requests", timeout=5)
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
 
 
 def test_other_tokens_may_be_chosen(tmp_path):
