@@ -142,9 +142,10 @@ def _write(
         people,
     )
     load(cursor, "incoming_address", {"person_id": "bigint", "address": "text"}, addresses)
+    rows = max(len(people), len(addresses), len(members))
     load(cursor, "incoming_member", {"contact_id": "bigint", "person_id": "bigint"}, members)
     plans.execute_for(
-        len(members),
+        rows,
         cursor,
         """
         INSERT INTO deals_person AS t
@@ -163,7 +164,7 @@ def _write(
     # Who is merged or split holds a role since before, merged holders since the earlier: until the roles are rebuilt,
     # under both names.
     plans.execute_for(
-        len(members),
+        rows,
         cursor,
         """
         WITH m AS MATERIALIZED (
@@ -189,7 +190,7 @@ def _write(
         scope,
     )
     plans.execute_for(
-        len(members),
+        rows,
         cursor,
         """
         UPDATE deals_contact c SET person_id = m.person_id FROM incoming_member m
@@ -200,7 +201,7 @@ def _write(
     )
     changed |= {row[0] for row in cursor.fetchall()}
     plans.execute_for(
-        len(members),
+        rows,
         cursor,
         """
         DELETE FROM deals_personaddress a USING incoming_person p WHERE a.organisation_id = %(org)s
@@ -212,7 +213,7 @@ def _write(
     )
     changed |= {row[0] for row in cursor.fetchall()}
     plans.execute_for(
-        len(members),
+        rows,
         cursor,
         """
         INSERT INTO deals_personaddress AS t (organisation_id, source_id, person_id, address)

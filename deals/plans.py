@@ -36,15 +36,20 @@ def _numbered(sql: str) -> tuple[str, list[str]]:
 def execute(cursor: CursorWrapper, sql: str, values: Sequence[Any]) -> None:
     """Run `sql`, with `values` for its places $1, $2 and so on, by one plan for whatever values. In a transaction."""
     kept = _sessions.setdefault(cursor.connection, {})
-    prepare = ""
-    if (name := kept.pop(sql, "")) == "":
-        # Never a name of before: whether a PREPARE that was followed by an error took place is not known.
+    name, prepare = kept.get(sql, ""), ""
+    if not name:
         name = f"kept_{next(_numbers)}"
         prepare = f"PREPARE {name} AS {sql}; ".replace("%", "%%")
-        if len(kept) >= KEPT:
+        if not kept:
+            prepare = f"DEALLOCATE ALL; {prepare}"
+        elif len(kept) >= KEPT:
             prepare = f"DEALLOCATE {kept.pop(next(iter(kept)))}; {prepare}"
-    cursor.execute(
-        f"{prepare}SET LOCAL plan_cache_mode = force_generic_plan; EXECUTE {name} ({', '.join(['%s'] * len(values))})",
-        values,
-    )
+    run = f"SET LOCAL plan_cache_mode = force_generic_plan; EXECUTE {name} ({', '.join(['%s'] * len(values))})"
+    try:
+        cursor.execute(prepare + run, values)
+    except Exception:
+        if prepare:  # a PREPARE outlasts the transaction, if it was reached: begin anew
+            kept.clear()
+        raise
+    kept.pop(sql, None)
     kept[sql] = name

@@ -379,7 +379,7 @@ def _deal_contacts(cursor: CursorWrapper, source: Source, records: Sequence[Deal
         rows.values(),
     )
     plans.execute_for(
-        len(rows),
+        len(records) + len(rows),
         cursor,
         """
         WITH d AS (

@@ -37,17 +37,19 @@ def test_a_session_keeps_the_statements_that_were_used_last(monkeypatch):
         assert kept() == ["a", "b"]
 
 
-@pytest.mark.django_db
-def test_what_has_failed_is_prepared_again():
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_fails_leaves_no_statement_behind(before):
     sql = "SELECT 1 / %(n)s::int, %(name)s::text"
-    for n in (0, 0, 1):
-        try:
-            with transaction.atomic():
-                assert told(n, sql=sql) == (1, "ü%s")
-        except DatabaseError:
-            assert n == 0
-        else:
-            assert n == 1
+    connection.close()
+    with transaction.atomic():
+        for _ in range(before):
+            assert told(1, sql=sql) == (1, "ü%s")
+        for _ in range(3):
+            with pytest.raises(DatabaseError), transaction.atomic():
+                told(0, sql=sql)
+        assert told(1, sql=sql) == (1, "ü%s")
+        assert len(kept()) == 1
 
 
 @pytest.mark.django_db(transaction=True)
