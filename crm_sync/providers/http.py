@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 32 * 1024 * 1024  # decompressed; a full page of either CRM is below a tenth of it
 MAX_SECONDS = 120  # for one whole answer, however slowly it drips
 TRIES = 3  # when the CRM is down; when it asks to wait, `Api.max_wait` is the limit
+PAUSE = 0.5  # seconds before the second try; twice as long before each further one
 DOWN = {
     423,
     500,
@@ -156,7 +157,7 @@ class Api:
         for attempt in count(1):
             patience = self._wait_for_turn(method, path, patience)
             problem: CrmError
-            wait = 2 ** (attempt - 1) / 2
+            wait = PAUSE * 2 ** (attempt - 1)
             try:
                 answer = self._send(method, path, **content)
             except BROKEN as error:
