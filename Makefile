@@ -13,7 +13,7 @@ demo: $(READY)  ## run the product on two sandbox CRMs and print the address and
 test: $(READY)  ## run all tests (ARGS="tests/alerts -k no_activity" for some)
 	@.ci/packages test
 	@$(BIN)/python -m config.translations compile
-	@$(EMBEDDED) sh -c '$(BIN)/python manage.py collectstatic --no-input --verbosity=0 && exec $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)'
+	@$(EMBEDDED) sh -c '$(BIN)/python manage.py collectstatic --no-input --verbosity=0 && exec $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)'
 
 check: $(READY)  ## format, lint, types, import contracts, migrations, translations, docs/rules.md
 	$(BIN)/ruff format --check

@@ -1,7 +1,7 @@
 """The suite runs on real services: `make test`, or `python -m config.embedded pytest …` for some of it.
 
 It is logged in as the app role, as the product is. The test database is made by the owner (config/postgres/base.py).
-Two processes share the files of tests, each with a database of its own in PostgreSQL and in Valkey.
+Three processes share the files of tests (two cores are idle a fifth of the time with two), each with a database of its own in PostgreSQL and in Valkey.
 """
 
 import os

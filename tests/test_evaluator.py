@@ -410,6 +410,8 @@ def for_each(examples: int, deals: int, check, zones=ZONES) -> None:
         with transaction.atomic():
             check(case)
             transaction.set_rollback(True)
+        with connection.cursor() as cursor:  # rows that were rolled back are still read over
+            cursor.execute(f"TRUNCATE {', '.join(WRITTEN)} CASCADE")
 
     for zone in zones:
         run = given(organisations(deals=deals, zone=zone))(lambda case: alone(case))
@@ -428,7 +430,7 @@ def test_the_engine_agrees_with_the_evaluator_on_every_deal_and_rule(db):
         assert differences(written, theirs) == []
         tally.add(case, theirs)
 
-    for_each(ceil(DEALS / 2400), 650, compare)  # a quarter of the deals is closed or not watched
+    for_each(ceil(DEALS / 2400), 570, compare)  # a quarter of the deals is closed or not watched
     print(tally)
     assert tally.deals >= DEALS
     assert len(tally.of) == 9

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import Membership, Organisation, User
 from tests import pages, processes
@@ -21,6 +21,8 @@ from tests.world import World
 
 # Playwright runs an event loop in this thread; the database is asked between its calls, never inside one.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+expect.set_options(timeout=15_000)  # three processes share two cores
 
 PASSWORD = "correct horse battery"
 NAMES = (
