@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
-from django.db.models import Min, OuterRef, Subquery, Sum
-from django.db.models.functions import Coalesce, JSONObject
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
 from alerts.formats import time_apart
 from crm_sync import wording
-from crm_sync.models import Connection, Reconciliation, StreamProgress, SyncRun
+from crm_sync.models import Connection
 from deals.clock import Clock
 
 FRESH = timedelta(minutes=15)
@@ -38,76 +37,94 @@ class Status:
         return {"fresh": "ok", "trouble": "bad"}.get(self.state, "")
 
 
-def connections_with_run(organisation: Organisation) -> Any:
-    """Connections, each with `run`: the newest run as a dict, or None."""
-    records = (
-        StreamProgress.objects.filter(run=OuterRef("pk"))
-        .order_by()
-        .values("run")
-        .annotate(n=Sum("records"))
-        .values("n")
-    )
-    newest = SyncRun.objects.filter(connection=OuterRef("pk")).order_by("-started_at")
-    run = JSONObject(
-        pk="pk",
-        kind="kind",
-        problem="problem",
-        detail="problem_detail",
-        finished="finished_at",
-        records=Coalesce(Subquery(records), 0),
-    )
-    latest = Reconciliation.objects.filter(connection=OuterRef("pk"), is_latest=True).order_by().values("connection")
-    sums = latest.annotate(n=Sum("left"), n_held=Sum("held"), oldest=Min("finished_at"))
-    compared = sums.values(json=JSONObject(left="n", held="n_held", at="oldest"))
-    return (
-        Connection.objects.filter(organisation=organisation)
-        .select_related("source")
-        .annotate(run=Subquery(newest.values(json=run)[:1]), compared=Subquery(compared))
-        .order_by("pk")
-    )
+class Known(NamedTuple):
+    """What the state of a connection (its id) follows from: its newest run, None where there is none, and the newest
+    comparison of each stream, taken together."""
+
+    connection: int
+    provider: str
+    state: str
+    method: str
+    synced_at: datetime | None
+    first_synced_at: datetime | None
+    problem: str | None
+    detail: str | None
+    finished_at: datetime | None
+    records: int | None
+    left: int | None
+    held: int | None
+    compared_at: datetime | None
 
 
-def status_of(connection: Any, clock: Clock) -> Status:
-    """The state of one of `connections_with_run`."""
-    crm, run, synced_at = wording.label(connection.provider), connection.run or {}, connection.source.synced_at
+# In SQL: every page asks this, and to build it with the ORM took five times as long as to run it.
+_KNOWN = """
+SELECT c.id, c.provider, c.state, c.method, s.synced_at, s.first_synced_at,
+       run.problem, run.problem_detail, run.finished_at, run.records, compared.*
+FROM crm_sync_connection c
+JOIN deals_source s ON s.organisation_id = c.organisation_id AND s.id = c.source_id
+LEFT JOIN LATERAL (
+    SELECT r.problem, r.problem_detail, r.finished_at, (
+        SELECT sum(p.records) FROM crm_sync_streamprogress p
+        WHERE p.organisation_id = r.organisation_id AND p.run_id = r.id
+    ) AS records
+    FROM crm_sync_syncrun r
+    WHERE r.organisation_id = c.organisation_id AND r.connection_id = c.id
+    ORDER BY r.started_at DESC LIMIT 1
+) run ON true
+CROSS JOIN LATERAL (
+    SELECT sum(r."left"), sum(r.held), min(r.finished_at) FROM crm_sync_reconciliation r
+    WHERE r.organisation_id = c.organisation_id AND r.connection_id = c.id AND r.is_latest
+) compared
+WHERE c.organisation_id = %s ORDER BY c.id
+"""
+
+
+def find_known(organisation: Organisation) -> list[Known]:
+    """Of all connections, the oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, [organisation.pk])
+        return [Known(*row) for row in cursor.fetchall()]
+
+
+def status_of(known: Known, clock: Clock) -> Status:
+    crm, synced_at, records = wording.label(known.provider), known.synced_at, known.records or 0
     values = {"crm": crm, "ago": time_apart(synced_at, clock.now) if synced_at else ""}
-    if connection.state == Connection.State.DELETING:
-        return Status("stale", _("%(crm)s: its data are being deleted") % values, connection.provider)
-    if connection.state == Connection.State.UNINSTALLED:
-        what, todo = wording.problem("uninstalled", connection.provider)
+    if known.state == Connection.State.DELETING:
+        return Status("stale", _("%(crm)s: its data are being deleted") % values, known.provider)
+    if known.state == Connection.State.UNINSTALLED:
+        what, todo = wording.problem("uninstalled", known.provider)
         text = " ".join([what, _("Last synchronised %(ago)s.") % values]) if synced_at else what
-        return Status("trouble", text, connection.provider, what, todo)
-    if connection.state == Connection.State.DISCONNECTED:
+        return Status("trouble", text, known.provider, what, todo)
+    if known.state == Connection.State.DISCONNECTED:
         text = _("%(crm)s disconnected, last synchronised %(ago)s") if synced_at else _("%(crm)s disconnected")
-        return Status("stale", text % values, connection.provider)
-    problem = run.get("problem") if not run.get("finished") else ""
-    if connection.state != Connection.State.CONNECTED and not problem:
-        refused = "access_withdrawn" if connection.method == Connection.Method.OAUTH else "token_refused"
-        problem = refused if connection.state == Connection.State.REFUSED else "missing_permission"
+        return Status("stale", text % values, known.provider)
+    problem = known.problem if not known.finished_at else ""
+    if known.state != Connection.State.CONNECTED and not problem:
+        refused = "access_withdrawn" if known.method == Connection.Method.OAUTH else "token_refused"
+        problem = refused if known.state == Connection.State.REFUSED else "missing_permission"
     if problem:
-        what, todo = wording.problem(problem, connection.provider, run.get("detail", ""))
+        what, todo = wording.problem(problem, known.provider, known.detail or "")
         text = " ".join([what, _("Last synchronised %(ago)s.") % values]) if synced_at else what
-        return Status("trouble", text, connection.provider, what, todo, run.get("records", 0))
+        return Status("trouble", text, known.provider, what, todo, records)
     if not synced_at:
         text = _("%(crm)s: first synchronisation running") % values
-        return Status("first", text, connection.provider, records=run.get("records", 0))
-    compared = connection.compared or {}
-    if compared.get("held"):
-        detail = wording.records(compared["held"])
-        what, todo = wording.problem("mass_delete", connection.provider, detail)
-        return Status("trouble", what, connection.provider, what, todo)
+        return Status("first", text, known.provider, records=records)
+    if known.held:
+        detail = wording.records(known.held)
+        what, todo = wording.problem("mass_delete", known.provider, detail)
+        return Status("trouble", what, known.provider, what, todo)
     state = "fresh" if clock.now - synced_at < FRESH else "stale"
-    if state == "fresh" and compared.get("left"):
-        return Status("differs", _("%(crm)s synchronised %(ago)s, some records differ") % values, connection.provider)
-    last = datetime.fromisoformat(compared["at"]) if compared else connection.source.first_synced_at
+    if state == "fresh" and known.left:
+        return Status("differs", _("%(crm)s synchronised %(ago)s, some records differ") % values, known.provider)
+    last = known.compared_at or known.first_synced_at
     if state == "fresh" and last and clock.now - last > COMPARED:
-        return Status("differs", _("%(crm)s synchronised %(ago)s, not compared for days") % values, connection.provider)
-    return Status(state, _("%(crm)s synchronised %(ago)s") % values, connection.provider)
+        return Status("differs", _("%(crm)s synchronised %(ago)s, not compared for days") % values, known.provider)
+    return Status(state, _("%(crm)s synchronised %(ago)s") % values, known.provider)
 
 
 def status(organisation: Organisation, clock: Clock) -> Status:
     """The state of the connection that needs attention most."""
     order = ("trouble", "first", "differs", "stale", "fresh")
-    found = [status_of(connection, clock) for connection in connections_with_run(organisation)]
+    found = [status_of(each, clock) for each in find_known(organisation)]
     connected = [item for item in found if item.state != "stale"] or found
     return min(connected, key=lambda item: order.index(item.state), default=Status("none", _("No CRM connected")))

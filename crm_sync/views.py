@@ -16,7 +16,7 @@ from crm_sync import details, oauth, reconciliation_views, removal, sync, webhoo
 from crm_sync.forms import ConnectForm
 from crm_sync.models import Connection, DetailProgress, StreamProgress, SyncRun
 from crm_sync.providers.base import CrmError
-from crm_sync.status import Status, connections_with_run, status_of
+from crm_sync.status import Known, Status, find_known, status_of
 from deals.clock import Clock
 from deals.records import Detail
 
@@ -97,13 +97,13 @@ class ShownConnection:
         return wording.parked(count) if count else ""
 
 
-def _shown(connection: Any, clock: Clock) -> ShownConnection:
+def _shown(connection: Connection, known: Known, clock: Clock) -> ShownConnection:
     runs = list(connection.runs.prefetch_related("streams").order_by("-started_at")[:RUNS_SHOWN])
     running = bool(runs) and runs[0].finished_at is None and connection.state == Connection.State.CONNECTED
     return ShownConnection(
         connection=connection,
         crm=wording.label(connection.provider),
-        status=status_of(connection, clock),
+        status=status_of(known, clock),
         running=running,
         streams=_streams(runs[0], connection.provider) if runs else [],
         runs=[(run, sum(stream.records for stream in run.streams.all()), _outcome(run)) for run in runs],
@@ -147,7 +147,9 @@ def _outcome(run: SyncRun) -> str:
 def connections_context(organisation: Organisation) -> dict[str, Any]:
     """What the page tells of the connections."""
     clock = Clock.of(organisation)
-    shown = [_shown(connection, clock) for connection in connections_with_run(organisation)]
+    known = find_known(organisation)
+    connections = Connection.objects.filter(organisation=organisation).select_related("source").in_bulk()
+    shown = [_shown(connections[each.connection], each, clock) for each in known if each.connection in connections]
     return {
         "section": "connection",
         "connections": shown,
