@@ -7,7 +7,9 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +18,7 @@ from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q, Query
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.models import Organisation, User
 from alerts import formats
 from alerts.amounts import Sum, sums_sql
 from alerts.deal_query import BANDS, BITS, NONE, PLACES, VIEWS, DealQuery, periods
@@ -210,20 +213,29 @@ class _Scale:
         return cls(bounds, buckets)
 
 
-def overview(deals: DealQuerySet, query: DealQuery, reader: Reader, further: Sequence[DealQuery] = ()) -> Overview:
-    """Sums of `deals` (the open ones) for a question, and what it and the further ones name. One statement."""
+@lru_cache(maxsize=256)  # to build them takes as long as all that depends on the question
+def _same_sql(org: int, pipelines: tuple[int, ...] | None) -> list[tuple[str, tuple[Any, ...]]]:
+    """The open deals (by place) of an organisation, the snoozed ones of them and its watched pipelines, in SQL."""
+    of_all = Reader(Organisation(pk=org), User(), date.min, pipelines=pipelines)
+    deals = of_all.open_deals.order_by()
+    snoozed = deals.filter(pk__in=snoozed_deals(of_all.organisation))
+    parts = deals.values("stage_id", "pipeline_id"), snoozed.values("pk"), of_all.watched_pipelines.values("pk")
+    return [part.query.sql_with_params() for part in parts]
+
+
+def overview(query: DealQuery, reader: Reader, further: Sequence[DealQuery] = ()) -> Overview:
+    """Sums of the open deals for a question, and what it and the further ones name. One statement."""
     org = reader.organisation.pk
     matching = query.matching(reader)
     columns = ["currency", "amount", "value", "alert_mask", "owner_id"]
-    asked = deals.order_by()
+    asked = reader.open_deals.order_by()
     if matching:
         columns.append("found")
         asked = asked.annotate(found=ExpressionWrapper(matching, BooleanField()))
     asked_sql, asked_params = asked.values(*columns).query.sql_with_params()
-    deals_sql, deals_params = deals.order_by().values("stage_id", "pipeline_id").query.sql_with_params()
-    snoozed = deals.order_by().filter(pk__in=snoozed_deals(reader.organisation)).values("pk")
-    snoozed_sql, snoozed_params = snoozed.query.sql_with_params()
-    pipelines_sql, pipelines_params = reader.watched_pipelines.values("pk").query.sql_with_params()
+    (deals_sql, deals_params), (snoozed_sql, snoozed_params), (pipelines_sql, pipelines_params) = _same_sql(
+        org, reader.pipelines
+    )
     ids = {
         facet: sorted({int(value) for each in (query, *further) for value in getattr(each, facet) if value != NONE})
         for facet in NAMED

@@ -6,6 +6,7 @@ An open page asks for what is not seen at once by itself (docs/adr/0012-the-deal
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
 
@@ -63,11 +64,28 @@ class Column:
     sorted: str = ""
 
 
-# What a row shows of a deal.
-SHOWN = (
-    *("organisation", "title", "amount", "currency", "value", "close_on", "last_interaction_on"),
-    *("stage__name", "owner__name", "company__name"),
-)
+class ShownDeal(NamedTuple):
+    """What a row shows of a deal. `stage`, `owner`, `company`: their names, None without one."""
+
+    pk: int
+    title: str
+    amount: Decimal | None
+    currency: str
+    value: Decimal | None
+    close_on: date | None
+    last_interaction_on: date | None
+    owner_id: int | None
+    stage: str | None
+    owner: str | None
+    company: str | None
+
+    @classmethod
+    def of(cls, deal: Deal) -> "ShownDeal":
+        names = (getattr(of, "name", None) for of in (deal.stage, deal.owner, deal.company))
+        return cls(*(getattr(deal, field) for field in cls._fields[:-3]), *names)
+
+
+_SHOWN = (*ShownDeal._fields[:-3], "stage__name", "owner__name", "company__name")
 
 
 class DealPages(NamedTuple):
@@ -82,7 +100,7 @@ class DealPages(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    deal: Deal
+    deal: ShownDeal
     alerts: list[ShownAlert]
     today: date
     own: str  # the currency of the organisation
@@ -104,8 +122,8 @@ class Row:
 
     @property
     def html(self) -> SafeString:
-        deal, company, today = self.deal, self.deal.company.name if self.deal.company else "", self.today
-        owner, close, last = deal.owner.name if deal.owner else "", deal.close_on, deal.last_interaction_on
+        deal, company, today = self.deal, self.deal.company or "", self.today
+        owner, close, last = deal.owner or "", deal.close_on, deal.last_interaction_on
         name = company or deal.title or _("Untitled deal")
         texts = {
             "id": str(deal.pk),
@@ -119,7 +137,7 @@ class Row:
             "spoken": wording.spoken(name, [alert.spoken for alert in self.alerts]) if self.alerts else "",
             "amount": "" if deal.amount is None else formats.money(deal.amount, deal.currency),
             "value": amounts.converted(deal, self.own),
-            "stage": deal.stage.name if deal.stage else "",
+            "stage": deal.stage or "",
             "close": formats.day(close, today) if close else "",
             "close_date": close.isoformat() if close else "",
             "overdue": "overdue" if close and close < today else "",
@@ -247,7 +265,7 @@ def deal_list(
     asked = {view.pk: saved_views.query_of(view) for view in reader.views}
     shown = _with_tabs(asked, query)
     counted = shown if menus is None else [pk for pk in shown if pk == query.saved]
-    seen = overview(deals, query, reader, [asked[pk] for pk in counted])
+    seen = overview(query, reader, [asked[pk] for pk in counted])
     known = _known(query, seen, reader)
     if query.saved is not None and query.saved not in asked:
         known = replace(known, saved=None, refused=(*known.refused, _("This saved view no longer exists.")))
@@ -295,7 +313,7 @@ def menu(reader: Reader, query: DealQuery, name: str, find: str = "") -> Facet |
     by_company: list[DealQuery] = []
     companies: Iterable[Option] = ()
     if name == "company" and query.company:
-        seen = overview(deals, query, reader)
+        seen = overview(query, reader)
         query = _known(query, seen, reader)
         by_company = [query.with_(company=(value,)) for value in query.company]
     counts = count_deals(deals, query, reader, [name], by_company)
@@ -322,7 +340,7 @@ def details(reader: Reader, query: DealQuery, deals: Collection[int], clock: Clo
         questions = [asked[pk] for pk in shown]
         seen = UNSEEN
         if any(getattr(question, facet) for question in questions for facet in NAMED):
-            seen = overview(reader.open_deals, DealQuery(), reader, questions)
+            seen = overview(DealQuery(), reader, questions)
         each = count_deals(reader.open_deals, DealQuery(), reader, (), questions).each
         views = {view.pk: view for view in reader.views}
         tabs = [
@@ -388,13 +406,14 @@ def _add_rows(found: DealList, deals: DealQuerySet, reader: Reader, clock: Clock
     start = (found.query.page - 1) * PAGE_SIZE
     # The fifty rows are chosen first: what follows is asked for them alone.
     chosen = found.query.ordered(deals.filter(found.query.matching(reader))).values("pk")[start : start + PAGE_SIZE]
-    rows = found.query.ordered(organisation.deals.filter(pk__in=chosen).select_related("stage", "owner", "company"))
+    rows = found.query.ordered(organisation.deals.filter(pk__in=chosen))
     asleep = found.query.view == "snoozed"
     if found.is_whole:
-        page = list(rows)
-        shown = shown_alerts(organisation, page, clock, asleep=asleep)
+        deals_of_page = list(rows.select_related("stage", "owner", "company"))
+        page = [ShownDeal.of(deal) for deal in deals_of_page]
+        shown = shown_alerts(organisation, deals_of_page, clock, asleep=asleep)
     else:
-        page = list(rows.only(*SHOWN))
+        page = [ShownDeal(*row) for row in rows.values_list(*_SHOWN)]
         shown = named_alerts(organisation, [deal.pk for deal in page], clock, asleep=asleep)
     page_of = DealPages(reverse("alerts:deal", args=[0]), urlencode({"list": found.query.whole}))
     same = clock.today, organisation.currency, page_of, found.fresh.text, found.is_whole
