@@ -361,6 +361,16 @@ class Deal(Mirrored):
                 name="deal_list",
                 condition=Q(status="open", archived=False, deleted=False),
             ),
+            # The same without order and names: most counts read this one, which has a third of the pages.
+            models.Index(
+                fields=["organisation"],
+                include=[
+                    *("id", "alert_mask", "amount", "value", "currency", "owner", "stage", "pipeline", "company"),
+                    "close_on",
+                ],
+                name="deal_counts",
+                condition=Q(status="open", archived=False, deleted=False),
+            ),
             models.Index(fields=["organisation", "roll_at"], name="deal_roll", condition=Q(roll_at__isnull=False)),
             models.Index(
                 fields=["organisation", "source", "status", "closed_at"], name="deal_unread", condition=Q(unread__gt=0)

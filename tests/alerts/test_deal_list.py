@@ -597,9 +597,10 @@ def test_the_search_and_the_counts_read_nothing_but_the_index(crowd: tuple[World
             plans.append("\n".join(row[0] for row in cursor.fetchall()))
     sums, counts = plans
     # Snoozed deals, which are few, and stages that were deleted are looked up.
-    assert sums.count("Index Only Scan using deal_list") >= 1, sums
+    covered = re.compile("Index Only Scan using deal_(list|counts) ")
+    assert len(covered.findall(sums)) >= 1, sums
     # One for alerts, for places, for amounts, for close dates, and for all saved views.
-    assert counts.count("Index Only Scan using deal_list") == 5, counts
+    assert len(covered.findall(counts)) == 5, counts
     assert "Seq Scan on deals_deal " not in counts
 
 
