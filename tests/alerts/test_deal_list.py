@@ -576,6 +576,8 @@ def test_every_combination_of_filters_counts_what_one_deal_at_a_time_counts(crow
 
 
 def test_the_search_and_the_counts_read_nothing_but_the_index(crowd: tuple[World, list[Deal]]) -> None:
+    if connection.pg_version < 180000:
+        pytest.skip("that a table has been vacuumed can be told from PostgreSQL 18 on")
     world, _deals = crowd
     with world.inside(), CaptureQueriesContext(connection) as captured:
         reader = Reader.of(world.organisation, User.objects.create_user("ana@vigie.example"), world.clock)
@@ -589,9 +591,11 @@ def test_the_search_and_the_counts_read_nothing_but_the_index(crowd: tuple[World
     counting = [q["sql"] for q in captured.captured_queries if "at_risk" in q["sql"] or "jsonb_agg(x)" in q["sql"]]
     plans = []
     with world.inside(), connection.cursor() as cursor:
-        # As for many deals, where it costs something to look at those that are not open.
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-        cursor.execute("SET LOCAL cpu_operator_cost = 99; ANALYZE deals_deal")
+        # As for many deals, where it costs something to look at those that are not open, and after a VACUUM.
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; ANALYZE deals_deal")
+        cursor.execute(
+            "SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', 'deals_deal', 'relallvisible', 1000)"
+        )
         for sql in counting:
             cursor.execute("EXPLAIN " + sql.replace("%", "%%"), [])
             plans.append("\n".join(row[0] for row in cursor.fetchall()))
