@@ -43,7 +43,7 @@ PATHS = {
 }
 
 
-def list_page(data: Dataset, times: int = 15) -> None:
+def list_page(data: Dataset, times: int = 40) -> None:
     """The slowest filter's p95, compression included, and the most statements and bytes that any of them needs: as a
     browser with scripts gets it, then what that asks for by itself (`list_details`) or when a menu opens (`list_menu`,
     the slowest of all), and as a browser without scripts gets it, in one piece (`list_whole`).
@@ -66,7 +66,7 @@ def list_page(data: Dataset, times: int = 15) -> None:
         )
     with serial(data):
         floor = scan_floor(data) * 1e3
-    _report("list_whole", client, PATHS, floor, times // 3)
+    _report("list_whole", client, PATHS, floor, times // 2)
     client.cookies["script"] = "1"
     _report("list_page", client, PATHS, floor, times, goal=("value", "≤", 50))
     wanted = {
@@ -79,7 +79,7 @@ def list_page(data: Dataset, times: int = 15) -> None:
         for facet in ("alert", "owner", "stage", "amount", "close", "company")
         for name in ("all", "owners and a stage", "a word of all")
     }
-    _report("list_menu", client, menus, floor, times // 3)
+    _report("list_menu", client, menus, floor, times // 2)
 
 
 def deal_page(data: Dataset, times: int = 30) -> None:
