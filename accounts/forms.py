@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordMixin
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm, SetPasswordMixin
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, User
@@ -58,6 +58,25 @@ class PasswordForm(PasswordChangeForm):
         del self.fields["old_password"].widget.attrs["autofocus"]  # the page has more than this form
         _dress(self.fields["new_password1"], _("New password"), PASSWORD_HELP)
         _dress(self.fields["new_password2"], _("New password again"))
+
+
+class ForgottenForm(forms.Form):
+    email = forms.EmailField(
+        label=_("E-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"class": "input", "autofocus": True, "autocomplete": "username"}),
+        error_messages={"required": _("Enter your e-mail address."), "invalid": _("This is not an e-mail address.")},
+    )
+
+
+class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]
+    """A new password for who has followed a link."""
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        _dress(self.fields["new_password1"], _("New password"), PASSWORD_HELP)
+        _dress(self.fields["new_password2"], _("New password again"))
+        self.fields["new_password1"].widget.attrs["autofocus"] = True
 
 
 class JoinForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]

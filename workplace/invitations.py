@@ -6,7 +6,6 @@ All is done in the caller's transaction and tenant context.
 import logging
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
@@ -108,8 +107,3 @@ def send(invitation: Invitation, link: str) -> bool:
                 "invitation %s of organisation %s was not sent: %s", invitation.pk, organisation.pk, type(error)
             )
             return False
-
-
-def can_send() -> bool:
-    """Whether a mail server is set up."""
-    return not settings.EMAIL_URL.startswith("dummymail:")

@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts import mail
 from accounts.forms import InviteForm, JoinForm
 from accounts.models import Membership, Organisation, User
 from accounts.params import whole
@@ -70,7 +71,7 @@ def _members(request: MemberRequest, form: InviteForm, status: int = 200) -> Htt
         "invitations": [(each, each.expires_at <= now, _link(request, each)) for each in open_ones],
         "form": form,
         "roles": Membership.Role.choices,
-        "can_send": invitations.can_send(),
+        "can_send": mail.can_send(),
         "now": now,
     }
     return render(request, "workplace/members.html", context, status=status)
@@ -126,7 +127,7 @@ def _link(request: HttpRequest, invitation: Invitation) -> str:
 def _send(request: MemberRequest, invitation: Invitation) -> None:
     """Send it and say how that went; the invitation holds in any case."""
     email = {"email": invitation.email}
-    if not invitations.can_send():
+    if not mail.can_send():
         said = _("%(email)s is invited. No mail server is set up: copy the link below and send it yourself.")
         messages.warning(request, said % email)
     elif invitations.send(invitation, _link(request, invitation)):

@@ -17,11 +17,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import sign_ins
+from accounts import mail, sign_ins
 from accounts.forms import PasswordForm, ProfileForm
 from accounts.models import SignIn, User
 from accounts.views import MemberRequest, member_required
-from workplace import invitations
 
 SESSIONS_SHOWN = 20
 YEAR = 31_536_000  # seconds
@@ -69,7 +68,7 @@ def _page(request: MemberRequest, form: ProfileForm, password: PasswordForm, sta
         "form": form,
         "password": password,
         "sessions": sessions,
-        "can_send": invitations.can_send(),
+        "can_send": mail.can_send(),
     }
     return render(request, "workplace/profile.html", context, status=status)
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
+from accounts.mail import can_send
 from accounts.models import Membership, Organisation
 from workplace import digest
-from workplace.invitations import can_send
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
 from playwright.sync_api import Browser, expect
 
+from accounts import passwords
+from accounts.models import User
 from tests import processes
 from tests.crm_sync.test_mapping_page import PAGE as MAPPING
 from tests.crm_sync.test_mapping_page import connect
@@ -216,6 +219,21 @@ def test_no_page_has_a_violation_or_is_wider_than_the_window(
             expect_no_violations(page, "filter menu")
         else:
             expect_no_violations(page, path)
+
+
+STRANGERS = ("/login/", "/login/forgotten/", "/login/forgotten/sent/", "/login/new-password/done/", "LINK", "VOID")
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("fr", "dark")])
+def test_no_page_before_the_login_has_a_violation(open_page: Any, world: World, language: str, scheme: str) -> None:
+    user = User.objects.create_user("a-rather-long-address-of-somebody@customer.example", "correct horse battery")
+    link = passwords.link_for(user).removeprefix(settings.SITE_URL)
+    for path in STRANGERS:
+        address = {"LINK": link, "VOID": "/login/new-password/x/y/"}.get(path, path)
+        page = open_page(address, language, stranger=True, color_scheme=scheme)
+        assert page.locator("h1").count() == 1
+        expect_no_overflow(page, path)
+        expect_no_violations(page, path)
 
 
 def test_the_mapping_page_has_no_violation(browser: Browser, world: World, tmp_path: Path) -> None:

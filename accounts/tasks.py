@@ -1,0 +1,8 @@
+from celery import shared_task
+
+from accounts import passwords
+
+
+@shared_task
+def send_password_link(user_id: int, language: str) -> None:
+    passwords.send_link(user_id, language)
