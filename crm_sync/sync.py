@@ -485,6 +485,7 @@ def _offered(source: Source) -> dict[str, str]:
 
 def _finish(run: SyncRun) -> None:
     """Everything up to `run.until` is here, but for what is read of single deals."""
+    from crm_sync import reconcile
     from crm_sync.tasks import read_details
 
     source = run.connection.source
@@ -496,6 +497,10 @@ def _finish(run: SyncRun) -> None:
         Source.objects.filter(pk=source.pk).update(first_synced_at=now())
         _refresh_statistics((table for tables in GROWING.values() for table in tables), rows=9_000)
         queue.mark(run.organisation, run.organisation.deals.filter(source=source).values_list("pk", flat=True))
+        # An empty list may be a mistake of the CRM, and the next comparison of everything is a night away.
+        empty = run.streams.filter(records=0, problem="").values_list("stream", flat=True)
+        if unsure := [stream for stream in providers.PROVIDERS[run.connection.provider].compared if stream in empty]:
+            reconcile.begin(run.connection, unsure)
     evaluate_changed.delay_on_commit(run.organisation_id)  # type: ignore[attr-defined]
     read_details.delay_on_commit(run.organisation_id, run.connection_id)  # type: ignore[attr-defined]
 

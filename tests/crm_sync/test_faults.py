@@ -17,11 +17,11 @@ from django.test import override_settings
 
 from accounts.models import Organisation
 from accounts.tenancy import tenant
-from crm_sync import budget, reconcile, status, sync, webhooks
+from crm_sync import budget, reconcile, status, sync, tasks, webhooks
 from crm_sync.models import Connection, Reconciliation, StreamProgress, SyncRun, WebhookEvent, WebhookFeed
 from crm_sync.providers import PROVIDERS, http
 from deals.clock import Clock
-from deals.models import Contact, Deal, DealContact
+from deals.models import Deal, DealContact
 from tests import oracle
 from tests.crm_sync.webhook_posts import SECRET, SITE, hubspot_event, pipedrive_event, post_hubspot, post_pipedrive
 from tests.sandbox import Sandbox
@@ -252,19 +252,38 @@ def test_a_reading_that_is_answered_with_nothing_deletes_nothing(
     assert oracle.differences(connection.organisation, sandbox, crm) == []
 
 
-def test_a_first_reading_that_got_an_empty_list_is_found_out_by_the_comparison(
-    sandbox: Sandbox, organisation: Organisation
+@pytest.mark.parametrize(
+    ("crm", "path", "stream"),
+    [
+        ("pipedrive", "persons", "persons"),
+        ("pipedrive", "deals", "deals"),
+        ("hubspot", "objects/2026-09/contacts", "contacts"),
+        ("hubspot", "objects/2026-09/meetings", "meetings"),
+    ],
+)
+def test_a_first_reading_that_got_an_empty_list_compares_it_at_once(
+    sandbox: Sandbox, organisation: Organisation, crm: str, path: str, stream: str
 ) -> None:
-    connection = connected(organisation, "pipedrive")
-    sandbox.fail("pipedrive", "empty", path="persons")
+    connection = connected(organisation, crm)
+    sandbox.fail(crm, "empty", path=path)
     sync.pull(connection)
     with tenant(organisation):
-        assert not Contact.objects.exists()
-    reconcile.compare(connection)
+        assert not StreamProgress.objects.get(stream=stream).records
+        assert set(Reconciliation.objects.values_list("stream", flat=True)) == {stream}
+    tasks.reconcile(organisation.pk, connection.pk)  # as the worker does
     with tenant(organisation):
-        report = Reconciliation.objects.get(stream="persons", is_latest=True)
-        assert report.missing == report.in_crm == report.repaired == Contact.objects.count() > 0
-    assert oracle.differences(organisation, sandbox, "pipedrive") == []
+        report = Reconciliation.objects.get(stream=stream, is_latest=True)
+        assert report.missing == report.in_crm == report.repaired > 0
+    at_once(connection)
+    assert oracle.differences(organisation, sandbox, crm) == []
+
+
+@both
+def test_a_first_reading_that_is_complete_is_not_compared_until_the_night(
+    synced: dict[str, Connection], crm: str
+) -> None:
+    with tenant(synced[crm].organisation):
+        assert not Reconciliation.objects.filter(connection=synced[crm]).exists()
 
 
 @pytest.mark.parametrize(
