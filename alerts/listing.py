@@ -240,7 +240,7 @@ class DealList:
     def next(self) -> str:
         return self.query.with_(page=self.page + 1).url if self.page < self.pages else ""
 
-    @property
+    @cached_property
     def columns(self) -> list[Column]:
         labels = {
             "deal": _("Deal"),

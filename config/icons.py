@@ -11,12 +11,12 @@ from lucide.templatetags.lucide import lucide
 
 ICONS = frozenset(
     """
-    alarm-clock arrow-down arrow-left arrow-up badge-euro ban banknote bell bookmark building-2 calendar-check
-    calendar-clock calendar-x-2 chart-column chevron-down chevron-left chevron-right circle-alert circle-check
-    circle-dashed circle-question-mark coins crown download ellipsis external-link flag history hourglass id-card
-    info keyboard languages layout-list list-checks lock log-out mail message-square milestone monitor moon pencil phone
-    phone-missed phone-off plug plus presentation printer refresh-cw search sun thumbs-down thumbs-up trash-2
-    triangle-alert trophy unplug upload user-round user-star users x
+    alarm-clock arrow-down arrow-down-up arrow-left arrow-up badge-euro ban banknote bell bookmark building-2
+    calendar-check calendar-clock calendar-x-2 chart-column chevron-down chevron-left chevron-right circle-alert
+    circle-check circle-dashed circle-question-mark coins crown download ellipsis external-link flag history hourglass
+    id-card info keyboard languages layout-list list-checks lock log-out mail message-square milestone monitor moon
+    pencil phone phone-missed phone-off plug plus presentation printer refresh-cw search sun thumbs-down thumbs-up
+    trash-2 triangle-alert trophy unplug upload user-round user-star users x
     """.split()  # noqa: SIM905
 )
 

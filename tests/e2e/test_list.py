@@ -171,6 +171,19 @@ def test_nothing_moves_while_the_list_loads_or_deals_are_chosen(open_page: Any) 
     assert page.evaluate("window.shift ?? 0") < 0.02
 
 
+def test_cards_on_a_phone_are_sorted_by_a_menu(open_page: Any) -> None:
+    page = open_page("/deals/")
+    expect(page.locator("[popovertarget=sort-menu]")).to_be_hidden()  # a table has headings
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("[popovertarget=sort-menu]").click()
+    expect(page.locator("#sort-menu [aria-current]")).to_have_text("Alerts")
+    page.locator("#sort-menu").get_by_text("Close date").click()
+    page.wait_for_url("**/deals/?*sort=close*")
+    page.locator("[popovertarget=sort-menu]").click()
+    page.locator("#sort-menu").get_by_text("Close date").click()
+    page.wait_for_url("**/deals/?*sort=-close*")
+
+
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("fr", "dark")])
 def test_every_state_is_accessible_and_fits(open_page: Any, language: str, scheme: str) -> None:
     page = open_page("/deals/?view=open&alert=no_activity&alert=close_date_passed", language, color_scheme=scheme)
@@ -185,3 +198,5 @@ def test_every_state_is_accessible_and_fits(open_page: Any, language: str, schem
     expect_no_overflow(page, "list")
     page.set_viewport_size({"width": 390, "height": 844})
     expect_no_violations(page, "phone")
+    page.locator("[popovertarget=sort-menu]").click()
+    expect_no_violations(page, "order on a phone")
