@@ -115,6 +115,15 @@ def test_a_link_sets_a_password_once_ends_all_sessions_and_unlocks_the_account(a
     assert client.post("/login/", {"username": ana.email, "password": NEW}).status_code == 302
 
 
+def test_a_browser_that_is_still_logged_in_may_follow_the_link(ana: User) -> None:
+    client = Client()
+    client.post("/login/", {"username": ana.email, "password": PASSWORD})
+    ana.refresh_from_db()
+    page = choose(client, opened(client, path_in(passwords.link_for(ana))))
+    assert (page.status_code, "Your password is changed" in page.content.decode()) == (200, True)
+    assert client.get("/login/").status_code == 200  # logged out here too
+
+
 @pytest.mark.parametrize(("one", "other"), [("short", "short"), (NEW, "another"), ("password1234", "password1234")])
 def test_a_password_that_will_not_do_is_told_and_changes_nothing(ana: User, one: str, other: str) -> None:
     client = Client()
