@@ -33,7 +33,6 @@ class DatabaseCreation(creation.DatabaseCreation):
         with self.connection.as_owner():
             name: str = super().create_test_db(*args, **kwargs)
             self._grant_what_only_tests_may()
-            self._keep_statistics_unknown()
         return name
 
     def _clone_test_db(self, *args: Any, **kwargs: Any) -> None:
@@ -57,15 +56,6 @@ class DatabaseCreation(creation.DatabaseCreation):
         with self.connection.cursor() as cursor:
             cursor.execute(f"GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO {app}")
             cursor.execute(f"GRANT UPDATE ON ALL SEQUENCES IN SCHEMA public TO {app}")
-
-    def _keep_statistics_unknown(self) -> None:
-        """No autovacuum: it finds the tables empty between two tests, and foreign keys to an empty table are checked by
-        reading all of it. The plan lasts as long as the session, so a test that writes thousands of rows then takes
-        minutes, now and then."""
-        with self.connection.cursor() as cursor:
-            for table in self.connection.introspection.table_names(cursor):
-                name = self.connection.ops.quote_name(table)
-                cursor.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = false)")
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
