@@ -37,6 +37,7 @@ from deals.upsert import upsert
 from tests.evaluator import Days, Organisation, Verdict, Verdicts, evaluate, plain_role
 from tests.organisations import ZONES, Case, organisations
 from tests.second_opinion import DEFAULTS
+from tests.world import WRITTEN
 
 DEALS = int(os.environ.get("DEALS", 10_000))
 NOW = datetime(2026, 11, 22, 11, tzinfo=UTC)  # noon in Paris, a Sunday
@@ -212,11 +213,6 @@ def test_the_evaluator_counts_working_days_before_a_date(end, days, before):
 
 
 # ---- The engine against the evaluator
-
-WRITTEN = (
-    *("deals_deal", "deals_activity", "deals_dealactivity", "deals_participant", "deals_contact", "deals_dealcontact"),
-    *("deals_person", "deals_personaddress", "deals_dealperson", "deals_fieldchange"),
-)
 
 
 class Written:
