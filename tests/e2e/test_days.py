@@ -73,6 +73,7 @@ def test_a_reps_monday(page_as: Any, url: str, world: World, language: str) -> N
     tab_to(page, page.get_by_role("link", name=mine))
     page.keyboard.press("Enter")
     expect(page.locator("tbody tr")).to_have_count(3)
+    page.wait_for_load_state()
     page.keyboard.press("j")
     expect(page.locator("a[data-row]").first).to_be_focused()
     tab_to(page, page.locator("tbody .badges").first)
@@ -94,6 +95,7 @@ def test_a_reps_monday(page_as: Any, url: str, world: World, language: str) -> N
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Later")
+    page.wait_for_load_state()
     page.keyboard.press("j")
     expect(page.get_by_role("heading", level=1)).not_to_have_text("Later")
 
@@ -108,6 +110,7 @@ def test_a_managers_review(page_as: Any, world: World, language: str) -> None:
     tab_to(page, page.get_by_role("button", name=start))
     page.keyboard.press("Enter")
     expect(page.locator("#progress")).to_be_visible()
+    page.wait_for_load_state()
     page.keyboard.press("j")
     page.keyboard.press("r")
     expect(page.locator("tr:has(.reviewed)")).to_have_count(1)

@@ -52,6 +52,7 @@ def test_a_managers_walk_with_the_keyboard_alone(open_page: Any, world: World) -
     page = open_page(PAGE)
     page.get_by_role("button", name="Start the review").press("Enter")
     expect(page.locator("#progress")).to_contain_text("0 of 3 reviewed")
+    page.wait_for_load_state()
     page.keyboard.press("j")
     expect(page.get_by_role("link", name="Late", exact=True)).to_be_focused()
     page.keyboard.press("r")
@@ -87,19 +88,26 @@ def test_a_note_that_could_not_be_sent_is_there_when_the_page_is_opened_again(op
     expect(page.get_by_role("textbox")).to_have_value("")
 
 
+def expect_deal(page: Page, title: str) -> None:
+    """It is presented, and its script has run: a key that is pressed before is nobody's."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    page.wait_for_load_state()
+
+
 def test_presenting_walks_deal_by_deal(open_page: Any, running: World) -> None:
     page = open_page(PAGE)
     page.get_by_role("link", name="Present").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Late")
+    expect_deal(page, "Late")
     page.keyboard.press("r")
     expect(page.get_by_role("button", name="Reviewed: Late")).to_be_visible()
+    page.wait_for_load_state()
     page.keyboard.press("j")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Quiet")
+    expect_deal(page, "Quiet")
     page.keyboard.press("j")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Moved")
+    expect_deal(page, "Moved")
     expect(page.get_by_role("main")).to_contain_text("Stage: Demo → to Offer")
     page.keyboard.press("k")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Quiet")
+    expect_deal(page, "Quiet")
     page.get_by_role("link", name="Leave").click()
     expect(page.locator("#progress")).to_contain_text("1 of 3 reviewed")
 
