@@ -361,7 +361,7 @@ class Deal(Mirrored):
                 name="deal_list",
                 condition=Q(status="open", archived=False, deleted=False),
             ),
-            # The same without order and names: most counts read this one, which has a third of the pages.
+            # The same without order and names: most counts read this one, which has half of the pages.
             models.Index(
                 fields=["organisation"],
                 include=[
