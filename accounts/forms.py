@@ -18,6 +18,16 @@ CONTINENTS = {
 }
 
 
+def _own_address() -> forms.EmailField:
+    """The address that one logs in with."""
+    return forms.EmailField(
+        label=_("E-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"class": "input", "autofocus": True, "autocomplete": "username"}),
+        error_messages={"required": _("Enter your e-mail address."), "invalid": _("This is not an e-mail address.")},
+    )
+
+
 class LoginForm(AuthenticationForm):
     """The same answer for an unknown address and a wrong password."""
 
@@ -25,12 +35,7 @@ class LoginForm(AuthenticationForm):
         "invalid_login": _("This e-mail address and password do not match. Check both; capital letters matter."),
         "inactive": _("This account has been switched off. Ask an admin of your organisation."),
     }
-    username = forms.EmailField(
-        label=_("E-mail"),
-        max_length=254,
-        widget=forms.EmailInput(attrs={"class": "input", "autofocus": True, "autocomplete": "username"}),
-        error_messages={"required": _("Enter your e-mail address."), "invalid": _("This is not an e-mail address.")},
-    )
+    username = _own_address()
     password = forms.CharField(
         label=_("Password"),
         strip=False,
@@ -61,12 +66,9 @@ class PasswordForm(PasswordChangeForm):
 
 
 class ForgottenForm(forms.Form):
-    email = forms.EmailField(
-        label=_("E-mail"),
-        max_length=254,
-        widget=forms.EmailInput(attrs={"class": "input", "autofocus": True, "autocomplete": "username"}),
-        error_messages={"required": _("Enter your e-mail address."), "invalid": _("This is not an e-mail address.")},
-    )
+    """Who wants a link for a new password."""
+
+    email = _own_address()
 
 
 class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]

@@ -1,7 +1,5 @@
 """A forgotten password: a link by e-mail, for a day and one change. Whether an address has an account is never said."""
 
-import logging
-
 import redis
 from axes.utils import reset as unlock
 from django.conf import settings
@@ -15,9 +13,8 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _
 
+from accounts import mail
 from accounts.models import User
-
-logger = logging.getLogger(__name__)
 
 EVERY = 300  # seconds: nobody fills somebody's mailbox
 
@@ -44,12 +41,11 @@ def send_link(user_id: int, language: str) -> bool:
         return False
     with translation.override(user.language or language):
         text = render_to_string("accounts/new_password.txt", {"user": user, "link": link_for(user)})
-        try:
-            return bool(EmailMessage(_("A new password for Vigie"), text, to=[user.email]).send())
-        except OSError as error:  # SMTPException is one. Not its words: they hold the address.
-            logger.warning("the link for a new password of user %s was not sent: %s", user.pk, type(error).__name__)
-            valkey.delete(f"vigie:password:{user.pk}")
-            return False
+        message = EmailMessage(_("A new password for Vigie"), text, to=[user.email])
+    sent = mail.send(message, f"the link for a new password of user {user.pk}")
+    if not sent:
+        valkey.delete(f"vigie:password:{user.pk}")  # it may be asked for again at once
+    return sent
 
 
 def end_sessions(user: User) -> None:

@@ -1,3 +1,5 @@
+"""What the worker does for people before they are logged in."""
+
 from celery import shared_task
 
 from accounts import passwords

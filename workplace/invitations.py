@@ -3,7 +3,6 @@
 All is done in the caller's transaction and tenant context.
 """
 
-import logging
 from datetime import datetime, timedelta
 
 from django.core import signing
@@ -13,10 +12,9 @@ from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from accounts import mail
 from accounts.models import Membership, Organisation, User
 from workplace.models import Invitation
-
-logger = logging.getLogger(__name__)
 
 VALID = timedelta(days=7)
 MOST_OPEN = 100  # an organisation is no way to write to strangers
@@ -93,17 +91,10 @@ def accept(invitation: Invitation, user: User, now: datetime) -> Membership:
 
 
 def send(invitation: Invitation, link: str) -> bool:
-    """Send the link by e-mail, in the language of the organisation; whether a server took it. It is tried once."""
+    """Send the link by e-mail, in the language of the organisation; whether a server took it."""
     organisation = invitation.organisation
     with translation.override(organisation.language):
         context = {"invitation": invitation, "organisation": organisation, "link": link}
         subject = _("Join %(organisation)s on Vigie") % {"organisation": " ".join(organisation.name.split())}
         message = EmailMessage(subject, render_to_string("workplace/invitation.txt", context), to=[invitation.email])
-        try:
-            return bool(message.send())
-        except OSError as error:  # SMTPException is one
-            # Not its words: they hold the address.
-            logger.warning(
-                "invitation %s of organisation %s was not sent: %s", invitation.pk, organisation.pk, type(error)
-            )
-            return False
+    return mail.send(message, f"invitation {invitation.pk} of organisation {organisation.pk}")

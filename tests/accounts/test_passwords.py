@@ -67,11 +67,9 @@ def opened(client: Client, path: str) -> Any:
 
 
 def choose(client: Client, page: Any, one: str = NEW, other: str = NEW) -> Any:
-    return client.post(
-        page.redirect_chain[-1][0] if page.redirect_chain else page.request["PATH_INFO"],
-        {"new_password1": one, "new_password2": other},
-        follow=True,
-    )
+    """On the page of a link, which leads to an address without the secret."""
+    address, _status = page.redirect_chain[-1]
+    return client.post(address, {"new_password1": one, "new_password2": other}, follow=True)
 
 
 def test_the_login_leads_to_it(client: Client, db: None) -> None:
