@@ -1,10 +1,11 @@
 """What the deal page shows beside the timeline: alerts with their evidence, every other rule's outcome, the people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation, User
@@ -89,11 +90,15 @@ class Member(Somebody):
 
 
 @dataclass(frozen=True)
-class DealAlerts:
-    """`facts`: what was held against which limit, by kind of rule; of those that are judged."""
-
+class OpenAlerts:
     active: list[ActiveAlert]
     asleep: list[ActiveAlert]
+
+
+@dataclass(frozen=True)
+class OtherRules:
+    """`facts`: what was held against which limit, by kind of rule; of all that are judged."""
+
     clear: list[Judged]
     unknown: list[Judged]
     past: list[PastAlert]
@@ -102,27 +107,39 @@ class DealAlerts:
 
 def history(organisation: Organisation, deal: Deal, most: int) -> tuple[list[Alert], list[Snooze]]:
     """Alerts and snoozes: all that are open, and the last `most` that are over. Two statements."""
-    mine = {"organisation": organisation, "deal": deal}
-    alerts = Alert.objects.filter(**mine).order_by("-resolved_at", "-pk")
-    snoozes = Snooze.objects.filter(**mine).select_related("user", "ended_by").order_by("-ended_at", "-pk")
+    alerts, snoozes = _of(organisation, deal)
     # Nulls come first. A deal has a few rules and roles: there are never as many open alerts as that.
     return list(alerts[: most + OPEN_AT_MOST]), list(snoozes[: most + OPEN_AT_MOST])
 
 
-def deal_alerts(
-    organisation: Organisation,
-    deal: Deal,
-    alerts: Sequence[Alert],
-    snoozes: Sequence[Snooze],
-    reader: User,
-    clock: Clock,
-) -> DealAlerts:
-    """What every rule says of the deal, and what people say of its alerts. `alerts`, `snoozes`: as of `history`."""
-    over = [alert for alert in alerts if alert.resolved_at][:HISTORY_SHOWN]
-    alerts = [*(alert for alert in alerts if not alert.resolved_at), *over]
+def _of(organisation: Organisation, deal: Deal) -> tuple[QuerySet[Alert], QuerySet[Snooze]]:
+    mine = {"organisation": organisation, "deal": deal}
+    alerts = Alert.objects.filter(**mine).order_by("-resolved_at", "-pk")
+    snoozes = Snooze.objects.filter(**mine).select_related("user", "ended_by").order_by("-ended_at", "-pk")
+    return alerts, snoozes
+
+
+def open_alerts(organisation: Organisation, deal: Deal, reader: User, clock: Clock) -> OpenAlerts:
+    """What holds of the deal, with its evidence and what people say of it. Four statements."""
+    alerts, snoozes = _of(organisation, deal)
     order = {rule.kind: (not rule.critical, n) for n, rule in enumerate(RULES)}
-    active = sorted((a for a in alerts if a.resolved_at is None), key=lambda alert: (order[alert.kind], alert.subject))
-    firing = [Case.of(alert, deal) for alert in active]
+    found = sorted(alerts.filter(resolved_at=None), key=lambda alert: (order[alert.kind], alert.subject))
+    cases = [Case.of(alert, deal) for alert in found]
+    names = names_for(organisation, cases, clock)
+    said = opinions(organisation, [alert.pk for alert in found], reader)
+    asleep = _asleep(snoozes.filter(ended_at=None), clock)
+    shown = [
+        _active(alert, case, names, said.get(alert.pk, Opinions()), asleep.get((alert.kind, alert.subject)), clock)
+        for alert, case in zip(found, cases, strict=True)
+    ]
+    return OpenAlerts([alert for alert in shown if not alert.asleep], [alert for alert in shown if alert.asleep])
+
+
+def other_rules(
+    organisation: Organisation, deal: Deal, alerts: Sequence[Alert], reader: User, clock: Clock
+) -> OtherRules:
+    """What every rule that does not fire says of the deal, and the alerts that are over. `alerts`: as of `history`."""
+    over = [alert for alert in alerts if alert.resolved_at][:HISTORY_SHOWN]
     every = [
         each
         for _pk, of_deal in verdicts(organisation, Deal.objects.filter(pk=deal.pk), clock, facts=True)
@@ -131,7 +148,7 @@ def deal_alerts(
     judged = [(each, Case.judged(each, deal)) for each in every if each.outcome != "fires"]
     # Of alerts that are over, only the role is named.
     past = [replace(Case.of(alert, deal), facts={}) for alert in over if alert.subject]
-    names = names_for(organisation, [*firing, *(case for _verdict, case in judged), *past], clock)
+    names = names_for(organisation, [*(case for _verdict, case in judged), *past], clock)
     clear, unknown = [], []
     for each, case in judged:
         title, facts = wording.title(case.kind, case.subject, names), wording.sentence(case, names, clock)
@@ -139,15 +156,8 @@ def deal_alerts(
             clear.append(Judged(each.rule.icon, title, wording.margin(case, clock), facts))
         else:
             unknown.append(Judged(each.rule.icon, title, wording.unknown(each.reason), facts))
-    said = opinions(organisation, [alert.pk for alert in alerts], reader)
-    asleep = _asleep(snoozes, clock)
-    shown = [
-        _active(alert, case, names, said.get(alert.pk, Opinions()), asleep.get((alert.kind, alert.subject)), clock)
-        for alert, case in zip(active, firing, strict=True)
-    ]
-    return DealAlerts(
-        active=[alert for alert in shown if not alert.asleep],
-        asleep=[alert for alert in shown if alert.asleep],
+    said = opinions(organisation, [alert.pk for alert in over], reader)
+    return OtherRules(
         clear=clear,
         unknown=unknown,
         past=[
@@ -166,7 +176,7 @@ def deal_alerts(
     )
 
 
-def _asleep(snoozes: Sequence[Snooze], clock: Clock) -> dict[tuple[str, str], Asleep]:
+def _asleep(snoozes: Iterable[Snooze], clock: Clock) -> dict[tuple[str, str], Asleep]:
     """The snoozes that last, by kind and subject."""
     return {
         (each.kind, each.subject): Asleep(

@@ -18,7 +18,15 @@ from accounts.params import whole
 from accounts.views import MemberRequest, member_required
 from alerts import feedback, snoozing
 from alerts import settings as alert_settings
-from alerts.deal_page import HISTORY_SHOWN, DealAlerts, deal_alerts, deal_members, history, role_labels
+from alerts.deal_page import (
+    HISTORY_SHOWN,
+    OtherRules,
+    deal_members,
+    history,
+    open_alerts,
+    other_rules,
+    role_labels,
+)
 from alerts.models import Alert
 from alerts.neighbours import came_from, neighbours
 from alerts.power_map import power_map
@@ -36,48 +44,84 @@ SHOWN, SHOWN_AT_MOST = 40, 1000
 @member_required
 @gzip_page
 def deal_page(request: MemberRequest, pk: int) -> HttpResponse:
-    """One deal with all that Vigie knows of it. A foreign or unknown id gets the same 404."""
+    """One deal with all that Vigie knows of it. A foreign or unknown id gets the same 404.
+
+    As the list: a browser that runs the script gets what is seen first, and asks for the rest (`deal_details`) by
+    itself; others get all of it, and so does who chooses what the timeline shows.
+    """
     organisation, clock = request.org, Clock.of(request.org)
-    deals = organisation.deals.select_related("stage", "pipeline", "owner", "company", "source")
-    deal = get_object_or_404(deals, pk=pk)
-    settings = alert_settings.draft_of(alert_settings.current(organisation))
-    labels = role_labels(organisation)
-    kind, every = request.GET.get("show", ""), "all" in request.GET
-    kind = kind if kind in KINDS else ""
-    limit = SHOWN_AT_MOST if every else SHOWN
-    past = history(organisation, deal, max(limit, HISTORY_SHOWN))
-    entries, more = timeline(deal, *past, labels, clock, limit, kind)
-    alerts = deal_alerts(organisation, deal, *past, request.user, clock)
-    members = deal_members(organisation, deal, labels)
+    deal = _deal(request, pk)
+    scripted = "script" in request.COOKIES and not request.htmx and not {"whole", "show", "all"} & request.GET.keys()
     query = came_from(request.GET.get("list"))
-    context: dict[str, Any] = {
+    context = _outline(request, deal) if scripted else _details(request, deal, clock)
+    context |= {
         "section": "deals",
         "follows": True,
-        "deal": deal,
         "is_open": deal.status == Deal.Status.OPEN and not deal.archived and not deal.deleted,
         "overdue": deal.close_on is not None and deal.close_on < clock.today,
         "link": _link(deal),
-        "alerts": alerts,
-        "members": members,
-        "power_map": power_map(members, *_watched(alerts), _days(request, settings, clock)),
-        "stages": stage_history(organisation, deal, settings, _override(alerts), clock),
-        "followed_since": _followed_since(deal, clock),
-        "entries": entries,
-        "shown": {entry.activity for entry in entries},
-        "more": more and not every,
-        "kind": kind,
-        "kinds": _kinds(request, deal, kind),
+        "alerts": open_alerts(organisation, deal, request.user, clock),
         "choices": snoozing.choices(clock.today),
         "first_day": clock.today + timedelta(days=1),
         "last_day": clock.today + snoozing.LONGEST,
         "list": query,
-        "suffix": _suffix(request),
-        "everything": f"{_address(request, deal, show=kind, all='1')}#timeline",
     }
     if query:
-        watched = organisation.deals.open().filter(alert_settings.watched(settings))
-        context["beside"] = neighbours(watched, deal, query, Reader.of(organisation, request.user, clock))
+        context["beside"] = neighbours(deal, query, Reader.of(organisation, request.user, clock))
     return render(request, "alerts/deal.html", context)
+
+
+@require_safe
+@member_required
+@gzip_page
+def deal_details(request: MemberRequest, pk: int) -> HttpResponse:
+    """What the deal page asks for once it is shown."""
+    context = _details(request, _deal(request, pk), Clock.of(request.org)) | {"swapped": True}
+    return render(request, "alerts/deal.html#details", context)
+
+
+def _deal(request: MemberRequest, pk: int) -> Deal:
+    deals = request.org.deals.select_related("stage", "pipeline", "owner", "company", "source")
+    return get_object_or_404(deals, pk=pk)
+
+
+def _outline(request: MemberRequest, deal: Deal) -> dict[str, Any]:
+    """What both parts of the page need."""
+    kind = request.GET.get("show", "")
+    kind = kind if kind in KINDS else ""
+    return {
+        "deal": deal,
+        "kind": kind,
+        "kinds": _kinds(request, deal, kind),
+        "shown": (),
+        "suffix": _suffix(request),
+        "whole": _address(request, deal, whole="1"),
+        "everything": _address(request, deal, show=kind, all="1"),
+    }
+
+
+def _details(request: MemberRequest, deal: Deal, clock: Clock) -> dict[str, Any]:
+    """The timeline and what stands beside it."""
+    organisation, every = request.org, "all" in request.GET
+    settings = alert_settings.draft_of(alert_settings.current(organisation))
+    labels = role_labels(organisation)
+    context = _outline(request, deal)
+    limit = SHOWN_AT_MOST if every else SHOWN
+    alerts, snoozes = history(organisation, deal, max(limit, HISTORY_SHOWN))
+    entries, more = timeline(deal, alerts, snoozes, labels, clock, limit, context["kind"])
+    rules = other_rules(organisation, deal, alerts, request.user, clock)
+    members = deal_members(organisation, deal, labels)
+    return context | {
+        "has_details": True,
+        "rules": rules,
+        "members": members,
+        "power_map": power_map(members, *_watched(rules), _days(request, settings, clock)),
+        "stages": stage_history(organisation, deal, settings, _override(rules), clock),
+        "followed_since": _followed_since(deal, clock),
+        "entries": entries,
+        "shown": {entry.activity for entry in entries},
+        "more": more and not every,
+    }
 
 
 @require_POST
@@ -158,13 +202,13 @@ def _kinds(request: MemberRequest, deal: Deal, chosen: str) -> list[tuple[str, s
     return [(name, f"{_address(request, deal, show=kind)}#timeline", kind == chosen) for kind, name in labels.items()]
 
 
-def _watched(alerts: DealAlerts) -> tuple[int | None, int | None]:
+def _watched(rules: OtherRules) -> tuple[int | None, int | None]:
     """The level that `power_map` expects and the limit of `no_activity`, where these are judged."""
-    return alerts.facts.get("power_map", {}).get("level"), alerts.facts.get("no_activity", {}).get("limit")
+    return rules.facts.get("power_map", {}).get("level"), rules.facts.get("no_activity", {}).get("limit")
 
 
-def _override(alerts: DealAlerts) -> str:
-    return str(alerts.facts.get("stuck_in_stage", {}).get("override") or "")
+def _override(rules: OtherRules) -> str:
+    return str(rules.facts.get("stuck_in_stage", {}).get("override") or "")
 
 
 def _days(request: MemberRequest, settings: alert_settings.Draft, clock: Clock) -> Days:

@@ -121,49 +121,44 @@ WITH q AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(asked)s::jsonb)
     AS q(n int, deal bigint, mode text, after timestamptz, people bigint[], level int)
 ), history AS MATERIALIZED (
-    -- Once a deal, however many of its alerts ask. `parts`: 0 engaged, 1 copied, 2 declined, 3 organiser.
-    SELECT d.deal, l.occurred_at AS at, a.id, a.kind, a.state, a.ends_at, a.deleted, a.internal, a.nobody_coming,
+    -- Once a deal, however many of its alerts ask.
+    SELECT d.deal, d.who, l.occurred_at AS at, a.id, a.kind, a.state, a.ends_at, a.deleted, a.internal, a.nobody_coming,
            CASE WHEN a.deleted THEN 'deleted' WHEN a.state NOT IN ('held', 'planned') THEN a.state
                 WHEN a.internal THEN 'internal' WHEN l.occurred_at > %(now)s THEN 'future'
-                WHEN a.state = 'planned' THEN 'never_done' END AS why, p.persons, p.parts
+                WHEN a.state = 'planned' THEN 'never_done' END AS why
     FROM (SELECT deal, CASE WHEN bool_or(mode IN ('ahead', 'level')) THEN '-infinity' ELSE min(after) END AS after,
                  bool_or(mode IN ('people', 'others', 'level')) AS who FROM q GROUP BY deal) d
     JOIN deals_dealactivity l ON l.organisation_id = %(org)s AND l.deal_id = d.deal AND l.occurred_at >= d.after
     JOIN deals_activity a ON a.organisation_id = %(org)s AND a.id = l.activity_id
-    LEFT JOIN LATERAL (
-        SELECT array_agg(p.person_id) AS persons, array_agg(CASE WHEN p.engaged THEN 0 WHEN p.part IN ('cc', 'bcc')
-               THEN 1 WHEN p.declined THEN 2 ELSE 3 END) AS parts
-        FROM deals_participant p
-        WHERE p.organisation_id = %(org)s AND p.activity_id = a.id AND p.person_id IS NOT NULL
-    ) p ON d.who
-), seen AS MATERIALIZED (
-    SELECT q.n, q.mode, q.after, q.people, q.level, h.* FROM q
-    JOIN history h ON h.deal = q.deal AND (q.mode IN ('ahead', 'level') OR h.at >= q.after) AND CASE q.mode
-         WHEN 'any' THEN h.why IS NOT NULL
-         WHEN 'ahead' THEN h.kind IN ('meeting', 'call') AND GREATEST(h.ends_at, h.at) >= q.after
-         WHEN 'people' THEN h.persons && q.people
-         ELSE h.persons IS NOT NULL AND (h.why IS NOT NULL OR 0 <> ANY(h.parts)) END
+), there AS MATERIALIZED (
+    -- Who was there without being engaged. The least `part` counts: 0 engaged, 1 copied, 2 declined, 3 organiser.
+    SELECT deal, id, at, person_id, COALESCE(why, (ARRAY['copied', 'declined', 'organiser'])[min(part)]) AS why FROM (
+        SELECT h.deal, h.id, h.at, h.why, p.person_id, CASE WHEN p.engaged THEN 0 WHEN p.part IN ('cc', 'bcc') THEN 1
+               WHEN p.declined THEN 2 ELSE 3 END AS part
+        FROM history h
+        JOIN deals_participant p ON p.organisation_id = %(org)s AND p.activity_id = h.id AND p.person_id IS NOT NULL
+        WHERE h.who
+    ) p GROUP BY deal, id, at, why, person_id HAVING why IS NOT NULL OR min(part) > 0
 ), ahead AS (
-    SELECT n, id, GREATEST(ends_at, at) AS at, CASE
-               WHEN deleted THEN 'deleted' WHEN state NOT IN ('planned', 'held', 'no_show') THEN state
-               WHEN internal THEN 'internal' WHEN nobody_coming THEN 'nobody_coming'
-               WHEN state = 'held' AND at < after THEN 'done_early' END AS why
-    FROM seen WHERE mode = 'ahead'
-), there AS (
-    SELECT t.n, t.id, t.at, t.person AS person_id, t.why FROM (
-        SELECT s.n, s.id, s.at, s.mode, s.level, p.person,
-               COALESCE(s.why, (ARRAY['copied', 'declined', 'organiser'])[NULLIF(min(p.part), 0)]) AS why
-        FROM seen s CROSS JOIN LATERAL unnest(s.persons, s.parts) AS p(person, part)
-        WHERE (s.why IS NOT NULL OR 0 <> ANY(s.parts)) AND CASE s.mode WHEN 'people' THEN p.person = ANY(s.people)
-              WHEN 'others' THEN p.person <> ALL(s.people) ELSE s.mode = 'level' END
-        GROUP BY s.n, s.id, s.at, s.mode, s.level, s.why, p.person
-    ) t LEFT JOIN deals_person x ON t.mode = 'level' AND x.organisation_id = %(org)s AND x.id = t.person
-    WHERE t.why IS NOT NULL AND (t.mode <> 'level' OR x.level >= t.level)
+    SELECT q.n, h.id, GREATEST(h.ends_at, h.at) AS at, CASE
+               WHEN h.deleted THEN 'deleted' WHEN h.state NOT IN ('planned', 'held', 'no_show') THEN h.state
+               WHEN h.internal THEN 'internal' WHEN h.nobody_coming THEN 'nobody_coming'
+               WHEN h.state = 'held' AND h.at < q.after THEN 'done_early' END AS why
+    FROM q JOIN history h ON h.deal = q.deal
+    WHERE q.mode = 'ahead' AND h.kind IN ('meeting', 'call') AND GREATEST(h.ends_at, h.at) >= q.after
 ), every AS (
-    SELECT n, id, at, why, '{}'::bigint[] AS people FROM seen WHERE mode = 'any'
+    SELECT q.n, h.id, h.at, h.why, '{}'::bigint[] AS people
+    FROM q JOIN history h ON h.deal = q.deal AND h.at >= q.after WHERE q.mode = 'any' AND h.why IS NOT NULL
     UNION ALL SELECT n, id, at, why, '{}' FROM ahead WHERE why IS NOT NULL
-    UNION ALL SELECT n, id, at, why, array_agg(person_id ORDER BY person_id) FROM there WHERE why IS NOT NULL
-              GROUP BY n, id, at, why
+    UNION ALL SELECT q.n, t.id, t.at, t.why, array_agg(t.person_id ORDER BY t.person_id) FROM q
+              JOIN there t ON t.deal = q.deal AND t.at >= q.after AND CASE q.mode
+                   WHEN 'people' THEN t.person_id = ANY(q.people)
+                   WHEN 'others' THEN t.person_id <> ALL(q.people) END
+              GROUP BY q.n, t.id, t.at, t.why
+    UNION ALL SELECT q.n, t.id, t.at, t.why, array_agg(t.person_id ORDER BY t.person_id) FROM q
+              JOIN there t ON t.deal = q.deal
+              JOIN deals_person x ON x.organisation_id = %(org)s AND x.id = t.person_id AND x.level >= q.level
+              WHERE q.mode = 'level' GROUP BY q.n, t.id, t.at, t.why
 ), rejected AS MATERIALIZED (
     SELECT * FROM (
         SELECT e.*, row_number() OVER (PARTITION BY n ORDER BY at DESC, id DESC, why) AS place,

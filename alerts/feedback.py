@@ -3,8 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from django.db.models import BooleanField, Case, CharField, Count, F, Max, Q, When
-from django.db.models.functions import Cast
+from django.db import connection
 
 from accounts.models import Organisation, User
 from alerts.models import Alert, Feedback
@@ -37,21 +36,19 @@ def give(alert: Alert, user: User, useful: bool | None, comment: str, clock: Clo
     Feedback.objects.update_or_create(organisation_id=alert.organisation_id, alert=alert, user=user, defaults=said)
 
 
+# In SQL: to build it with the ORM took longer than to run it.
+_OPINIONS = """
+SELECT alert_id, count(*) FILTER (WHERE useful), count(*) FILTER (WHERE NOT useful),
+       bool_or(useful) FILTER (WHERE user_id = %(reader)s), max(comment) FILTER (WHERE user_id = %(reader)s)
+FROM alerts_feedback WHERE organisation_id = %(org)s AND alert_id = ANY(%(alerts)s) GROUP BY alert_id
+"""
+
+
 def opinions(organisation: Organisation, alerts: Collection[int], reader: User) -> dict[int, Opinions]:
     """By alert; those of which nobody has said anything are left out. One statement."""
-    mine = Q(user=reader)
-    rows = (
-        Feedback.objects.filter(organisation=organisation, alert__in=alerts)
-        .values("alert")
-        .annotate(
-            likes=Count("pk", filter=Q(useful=True)),
-            dislikes=Count("pk", filter=Q(useful=False)),
-            own=Max(Cast(Case(When(mine, then=F("useful")), output_field=BooleanField()), CharField())),
-            said=Max(Case(When(mine, then=F("comment")), output_field=CharField())),
-        )
-        .order_by()
-    )
-    own = {"true": True, "false": False}
-    return {
-        row["alert"]: Opinions(row["likes"], row["dislikes"], own.get(row["own"]), row["said"] or "") for row in rows
-    }
+    with connection.cursor() as cursor:
+        cursor.execute(_OPINIONS, {"org": organisation.pk, "reader": reader.pk, "alerts": [*alerts]})
+        return {
+            alert: Opinions(likes, dislikes, mine, said or "")
+            for alert, likes, dislikes, mine, said in cursor.fetchall()
+        }

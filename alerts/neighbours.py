@@ -6,14 +6,14 @@ The list is asked for the deals before and after this one's place, so it is foun
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, Subquery
+from django.db import connection
+from django.db.models import Q
 from django.http import QueryDict
 
 from alerts.deal_query import SORTS, DealQuery
 from alerts.reader import Reader
 from alerts.rules import COUNT_SHIFT
 from deals.models import Deal
-from deals.querysets import DealQuerySet
 
 LONGEST = 1900  # characters of a list's query; what is longer is none of ours
 
@@ -32,18 +32,16 @@ def came_from(text: str | None) -> DealQuery | None:
     return query.with_(page=query.page)  # without the sentences on what was wrong
 
 
-def neighbours(deals: DealQuerySet, deal: Deal, query: DealQuery, reader: Reader) -> Neighbours:
-    """`deals`: those that the list shows without filters."""
+def neighbours(deal: Deal, query: DealQuery, reader: Reader) -> Neighbours:
     before, after = _beside(deal, query)
-    found = query.ordered(deals.filter(query.matching(reader)))
-    row = (
-        reader.organisation.deals.filter(pk=deal.pk)
-        .order_by()
-        .values_list(
-            Subquery(found.filter(before).reverse().values("pk")[:1]), Subquery(found.filter(after).values("pk")[:1])
-        )
+    found = query.ordered(reader.open_deals.filter(query.matching(reader)))
+    sides = (found.filter(before).reverse(), found.filter(after))
+    (before_sql, before_params), (after_sql, after_params) = (
+        side.values("pk")[:1].query.sql_with_params() for side in sides
     )
-    return Neighbours(*row.get())
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT ({before_sql}), ({after_sql})", (*before_params, *after_params))
+        return Neighbours(*cursor.fetchone())
 
 
 def _beside(deal: Deal, query: DealQuery) -> tuple[Q, Q]:

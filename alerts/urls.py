@@ -12,6 +12,7 @@ urlpatterns = [
     path("deals/views/", views.views_page, name="views"),
     path("deals/views/<int:pk>/", views.view_page, name="view"),
     path("deals/<int:pk>/", deal_views.deal_page, name="deal"),
+    path("deals/<int:pk>/details/", deal_views.deal_details, name="deal_details"),
     path("deals/<int:pk>/snooze/", deal_views.deal_snooze, name="deal_snooze"),
     path("deals/<int:pk>/wake/", deal_views.deal_wake, name="deal_wake"),
     path("deals/<int:pk>/feedback/", deal_views.deal_feedback, name="deal_feedback"),

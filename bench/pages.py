@@ -83,7 +83,10 @@ def list_page(data: Dataset, times: int = 40) -> None:
 
 
 def deal_page(data: Dataset, times: int = 30) -> None:
-    """The page of a deal with 2,000 activities and every kind of alert that one has, opened from the list."""
+    """The page of a deal with 2,000 activities and every kind of alert that one has: as a browser with scripts gets it,
+    alone and from the list; then what that asks for by itself (`deal_details`), and as a browser without scripts gets
+    it, in one piece (`deal_whole`).
+    """
     client, org = _member(data), data.organisation.pk
     client.cookies["script"] = "1"
     with serial(data):
@@ -93,6 +96,8 @@ def deal_page(data: Dataset, times: int = 30) -> None:
     try:
         paths = {"alone": f"/deals/{deal}/", "from the list": f"/deals/{deal}/?list=view%3Drisk"}
         _report("deal_page", client, paths, floor, times, goal=("value", "≤", 50))
+        _report("deal_details", client, {"details": f"/deals/{deal}/details/"}, floor, times)
+        _report("deal_whole", client, {"whole": f"/deals/{deal}/?whole=1"}, floor, times)
     finally:
         with tenant(data.organisation):
             execute("DELETE FROM deals_dealactivity WHERE organisation_id = %s AND deal_ref = 'busy'", [org])

@@ -54,6 +54,10 @@
       timer = setTimeout(openCard, current ? 40 : OPEN_AFTER, button);
     } else if (within(event.target)) clearTimeout(timer);
   });
+  document.addEventListener("htmx:oobAfterSwap", () => { // the card's lines have come while it was open
+    const badge = document.querySelector("[data-card] [data-alert]:hover");
+    if (badge) highlight(hoverButton(badge), badge.dataset.alert);
+  });
   document.addEventListener("pointerout", (event) => {
     const button = hoverButton(event.target);
     if (button && !button.contains(event.relatedTarget)) {
@@ -255,10 +259,18 @@
     if (event.detail.elt.id === "freshness" && event.detail.xhr.getResponseHeader("HX-Refresh")) event.preventDefault();
   });
 
-  /* An effect that could not be computed says so, until the next try. */
+  /* What could not be computed or loaded says so, until the next try. */
   for (const [name, failed] of [["htmx:beforeRequest", false], ["htmx:responseError", true], ["htmx:sendError", true]]) {
-    document.addEventListener(name, ({ detail: { target } }) => { if (target?.id === "impact") target.classList.toggle("failed", failed); });
+    document.addEventListener(name, ({ detail: { target } }) => { if (target?.matches("#impact, #aside")) target.classList.toggle("failed", failed); });
   }
+
+  /* A link to what this page may show itself. */
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-here]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || !document.getElementById(link.hash.slice(1))) return;
+    event.preventDefault();
+    location.hash = link.hash;
+  });
 
   /* A rule that is switched off needs no limits: its fields are dimmed, not lost. */
   document.addEventListener("change", (event) => {

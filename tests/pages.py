@@ -22,3 +22,10 @@ def log_in(world: World, role: str = "admin", email: str = "ana@vigie.example", 
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     client.get("/healthz")  # the first page of a session notes where it is from; the next ones cost what they cost
     return client
+
+
+def scripted(world: World, **options: str) -> Client:
+    """A browser that runs the script."""
+    client = log_in(world, **options)
+    client.cookies["script"] = "1"
+    return client

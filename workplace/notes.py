@@ -17,7 +17,13 @@ LONGEST = 5_000  # characters
 OF_A_DEAL = 200
 
 
-def notes_of(organisation: Organisation, deals: Collection[int], newest: int = OF_A_DEAL) -> dict[int, list[Note]]:
+def of_deal(organisation: Organisation, deal: int) -> list[Note]:
+    """The newest first, at most OF_A_DEAL. One statement."""
+    notes = organisation.notes.filter(deal=deal).select_related("written_by")
+    return list(notes.order_by("-written_at", "-pk")[:OF_A_DEAL])
+
+
+def of_deals(organisation: Organisation, deals: Collection[int], newest: int) -> dict[int, list[Note]]:
     """By deal, the newest first and at most `newest` of each. One statement."""
     place = Window(RowNumber(), partition_by=F("deal"), order_by=[F("written_at").desc(), F("pk").desc()])
     notes = organisation.notes.filter(deal__in=deals).annotate(place=place).filter(place__lte=newest)

@@ -33,7 +33,7 @@ from deals.clock import Clock
 from deals.models import Deal, FieldChange, Team, TeamMember
 from deals.querysets import OPEN, DealQuerySet
 from workplace.models import Note, Review, ReviewedDeal
-from workplace.notes import notes_of
+from workplace.notes import of_deals
 
 LAST, ON = "last", "date"
 PERIODS: Mapping[str, int] = {"7": 7, "14": 14, "30": 30}  # days
@@ -478,7 +478,7 @@ def rows_of(frame: Frame, ids: Collection[int]) -> dict[int, Row]:
     marks = ReviewedDeal.objects.filter(organisation=organisation, deal__in=rows).select_related("reviewed_by")
     for mark in marks.filter(review=frame.running) if frame.running else ():
         rows[mark.deal_id].reviewed = mark
-    for pk, notes in notes_of(organisation, rows, NOTES_SHOWN).items():
+    for pk, notes in of_deals(organisation, rows, NOTES_SHOWN).items():
         rows[pk].notes = notes
     return rows
 

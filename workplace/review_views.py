@@ -243,7 +243,7 @@ def notes_page(request: MemberRequest, pk: int) -> HttpResponse:
             if not request.htmx:
                 return redirect(f"{back}#notes-{deal.pk}")
             context["saved"] = True
-    context["notes"] = notes.notes_of(organisation, [deal.pk]).get(deal.pk, [])
+    context["notes"] = notes.of_deal(organisation, deal.pk)
     if request.htmx:  # htmx leaves other answers than 200 out
         return render(request, "workplace/review_notes.html", context)
     return render(request, "workplace/review_note.html", context, status=422 if "error" in context else 200)
@@ -261,7 +261,7 @@ def note_delete(request: MemberRequest, pk: int) -> HttpResponse:
     back = _next(request, reverse("alerts:deal", args=[deal.pk]))
     if not request.htmx:
         return redirect(f"{back}#notes-{deal.pk}")
-    kept = notes.notes_of(request.org, [deal.pk]).get(deal.pk, [])
+    kept = notes.of_deal(request.org, deal.pk)
     context = {"deal": deal, "notes": kept, "may_review": True, "here": back, "deleted": True}
     return render(request, "workplace/review_notes.html", context)
 

@@ -37,7 +37,7 @@ from deals.records import (
     RoleRecord,
     StageRecord,
 )
-from tests.pages import log_in, world_now
+from tests.pages import log_in, scripted, world_now
 from tests.world import World
 
 pytestmark = pytest.mark.django_db
@@ -290,13 +290,6 @@ def test_at_most_twelve_statements_for_1_3_and_50_rows(world: World) -> None:
     fifty = statements(client, "/deals/")
     assert one == three == fifty
     assert fifty <= 12
-
-
-def scripted(world: World, **options: str) -> Client:
-    """A browser that runs the script."""
-    client = log_in(world, **options)
-    client.cookies["script"] = "1"
-    return client
 
 
 def test_with_scripts_a_page_takes_as_few_statements_and_tells_the_evidence_when_it_is_asked(world: World) -> None:

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from alerts.models import Snooze
 from deals.models import Source
 from deals.records import DealContactRecord, ParticipantRecord
-from tests.pages import log_in, world_now
+from tests.pages import log_in, scripted, world_now
 from tests.world import World
 
 pytestmark = pytest.mark.django_db
@@ -231,6 +231,36 @@ def test_an_alert_leads_to_the_interaction_that_it_cites(world: World) -> None:
     html = log_in(world).get(f"/deals/{world.stored().pk}/").content.decode()
     [anchor] = set(re.findall(r'href="#(activity-\d+)"', html))
     assert html.count(f'id="{anchor}"') == 1
+
+
+def test_with_scripts_the_page_and_what_it_asks_for_hold_what_the_whole_page_does(world: World) -> None:
+    """In few statements, however many alerts there are."""
+    world.contact("zoe")
+    world.on_deal("zoe", created_at=world.at(60), stage_entered_at=world.at(1), updated_at=world.at(50))
+    world.on_deal("zoe", created_at=world.at(60), stage="s2", amount=None, close_on=world.day(3))
+    world.activity("call", 14, "zoe")
+    world.deal("other", amount=1)
+    world.evaluate()
+
+    def lines(answer: Any) -> set[str]:
+        assert answer.status_code == 200
+        return set(filter(None, (line.strip() for line in re.split(r"<[^>]+>|\n", answer.content.decode()))))
+
+    client, path = scripted(world), f"/deals/{world.stored().pk}/"
+    client.get(path)
+    with CaptureQueriesContext(connection) as captured:
+        first = client.get(f"{path}?list=sort%3Damount")
+    rest = client.get(f"{path}details/?list=sort%3Damount")
+    whole = client.get(f"{path}?whole=1&list=sort%3Damount")
+    assert len(first.context["alerts"].active) > 3
+    assert len([query for query in captured if not query["sql"].startswith(("BEGIN", "COMMIT"))]) <= 15
+    missing = lines(whole) - lines(first) - lines(rest)
+    assert not [line for line in missing if not re.fullmatch(r"[A-Za-z0-9]{64}", line)]
+    assert "Deal created" in lines(rest) - lines(first)
+    for narrowed in ("?show=changes", "?all=1"):
+        assert "Deal created" in lines(client.get(path + narrowed))
+    [link] = set(re.findall(r'href="([^"]+#activity-\d+)"', first.content.decode()))
+    assert f'id="{link.partition("#")[2]}"' in client.get(link).content.decode()
 
 
 def test_a_long_history_is_shown_in_two_steps(world: World) -> None:

@@ -134,6 +134,8 @@ def open_page(browser: Browser, url: str, world: World, request: pytest.FixtureR
             contexts[key] = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
             given = cookies(world, url, language, role)
             contexts[key].add_cookies([c for c in given if not stranger or c["name"] != settings.SESSION_COOKIE_NAME])
+            if options.get("java_script_enabled", True):  # the script of the login page has said so
+                contexts[key].add_cookies([{"name": "script", "value": "1", "url": url}])
         return contexts[key]
 
     def open_page(path: str, language: str = "en", stranger: bool = False, **options: Any) -> Page:

@@ -13,6 +13,7 @@ from tests.pages import world_now
 from tests.world import World
 
 ROLE = "rep"
+FORGIVEN = " 500"
 PEOPLE = {
     "zoe": "CEO",
     "yan": "VP Sales",
@@ -142,8 +143,51 @@ def test_the_timeline_is_narrowed_by_links(open_page: Any, world: World) -> None
     expect(page.locator(".timeline li").nth(10)).to_be_visible()
 
 
+@pytest.mark.parametrize("more", ["", "?whole=1"])
+def test_an_alert_leads_to_what_it_cites_on_this_page_if_it_is_there(open_page: Any, world: World, more: str) -> None:
+    page = open_page(deal(world, more=more))
+    expect(page.locator(".timeline li").first).to_be_visible()
+    page.evaluate("window.same = true")
+    link = page.locator("article.alert", has_text="No activity").get_by_role("link", name="Show it in the timeline")
+    link.click()
+    expect(page.locator(".timeline li:target")).to_contain_text("Call with")
+    assert page.evaluate("window.same")
+    page.evaluate("document.getElementById('entries').remove()")
+    if not more:
+        link.click()
+        expect(page.locator(".timeline li:target")).to_contain_text("Call with")
+        assert "all=1" in page.url
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_when_the_timeline_comes(open_page: Any, world: World, width: int) -> None:
+    page = open_page("/deals/?q=nothing", viewport={"width": width, "height": 900})
+    page.route("**/details/**", lambda route: (page.wait_for_timeout(300), route.continue_()))
+    page.goto(page.url.partition("/deals/")[0] + deal(world))
+    page.evaluate(
+        "() => new PerformanceObserver((list) => { for (const entry of list.getEntries())"
+        " window.shift = (window.shift ?? 0) + entry.value; }).observe({ type: 'layout-shift', buffered: true })"
+    )
+    expect(page.locator(".power")).to_be_attached()
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.shift ?? 0") < 0.02
+
+
+def test_a_timeline_that_does_not_come_is_told_with_a_way_to_have_it(open_page: Any, world: World) -> None:
+    page = open_page("/deals/?q=nothing")
+    page.route("**/details/**", lambda route: route.fulfill(status=500))
+    page.goto(page.url.partition("/deals/")[0] + deal(world))
+    expect(page.get_by_text("The timeline and the people could not be loaded.")).to_be_visible()
+    expect(page.locator("article.alert").first).to_be_visible()
+    expect(page.get_by_text("Loading")).to_be_hidden()
+    expect_no_violations(page, "without its timeline")
+    page.get_by_role("link", name="Try again").click()
+    expect(page.locator(".timeline li").first).to_be_visible()
+
+
 def test_names_in_the_power_map_do_not_touch(open_page: Any, world: World) -> None:
     page = open_page(deal(world))
+    expect(page.locator(".power")).to_be_visible()
     boxes = [name.bounding_box() for name in page.locator(".power .name").all()]
     assert len(boxes) == len(PEOPLE)
     for n, one in enumerate(boxes):
@@ -155,6 +199,7 @@ def test_names_in_the_power_map_do_not_touch(open_page: Any, world: World) -> No
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("fr", "dark")])
 def test_axe_finds_nothing_in_any_state(open_page: Any, world: World, language: str, scheme: str) -> None:
     page = open_page(deal(world, more="?list=sort%3D-amount"), language, color_scheme=scheme)
+    expect(page.locator(".power")).to_be_visible()
     expect_no_violations(page, "deal")
     page.locator("[popovertarget^=snooze]").first.click()
     page.locator("form.snooze:popover-open [value=date]").check()
@@ -168,4 +213,5 @@ def test_axe_finds_nothing_in_any_state(open_page: Any, world: World, language: 
         Alert.objects.all().delete()
         world.organisation.deals.update(status="won")
     page.reload()
+    expect(page.locator(".timeline li").first).to_be_visible()
     expect_no_violations(page, "closed deal")

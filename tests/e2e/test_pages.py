@@ -209,6 +209,8 @@ def test_no_page_has_a_violation_or_is_wider_than_the_window(
 ) -> None:
     for path in PAGES:
         page = open_page(path.replace("DEAL", f"/deals/{world.stored('quiet').pk}/"), language, color_scheme=scheme)
+        if path == "DEAL":
+            expect(page.locator(".power")).to_be_visible()
         expect_no_overflow(page, path)
         if path == "/deals/":
             expect_no_violations(page, path)

@@ -5,7 +5,7 @@ from django.template import Context
 
 from deals.models import Deal
 from workplace.models import Note
-from workplace.notes import notes_of
+from workplace.notes import of_deal
 
 register = template.Library()
 
@@ -13,4 +13,4 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def notes_of_deal(context: Context, deal: Deal) -> list[Note]:
     """One statement."""
-    return notes_of(context["request"].org, [deal.pk]).get(deal.pk, [])
+    return of_deal(context["request"].org, deal.pk)
