@@ -31,6 +31,21 @@ class TenantModel(models.Model):
         abstract = True
 
 
+class TenantPart(TenantModel):
+    """A row that belongs to another row of its organisation, by a `TenantKey` that is never empty.
+
+    That key says that the organisation exists. A plain one beside it would say so once more, for every row that is
+    written: a tenth of the time of a first synchronisation.
+    """
+
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="%(class)ss", db_index=False, db_constraint=False
+    )
+
+    class Meta:
+        abstract = True
+
+
 def TenantKey(to: str | type[models.Model], **options: Any) -> models.ForeignKey[Any, Any]:
     """A foreign key inside one organisation: `Wall` makes the constraint, which carries the organisation."""
     options.setdefault("on_delete", models.CASCADE)
@@ -38,7 +53,8 @@ def TenantKey(to: str | type[models.Model], **options: Any) -> models.ForeignKey
 
 
 def is_tenant_key(field: Any) -> bool:
-    return isinstance(field, models.ForeignKey) and not field.db_constraint  # type: ignore[attr-defined]
+    plain = field.name == "organisation"
+    return isinstance(field, models.ForeignKey) and not field.db_constraint and not plain  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -114,3 +130,39 @@ class Wall(Operation):
     @property
     def migration_name_fragment(self) -> str:
         return f"wall_{self.name.lower()}"
+
+
+class Leaf(Operation):
+    """Migration operation, after `Wall`: no other table refers to this one, so that it needs no unique (organisation,
+    id), the largest index of a table of millions."""
+
+    reduces_to_sql = True
+    reversible = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        return type(self).__name__, [self.name], {}
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Nothing that Django's model state knows of changes."""
+
+    def database_forwards(
+        self, app_label: str, editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        table = to_state.apps.get_model(app_label, self.name)._meta.db_table
+        editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_org_id_key")
+
+    def database_backwards(
+        self, app_label: str, editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        table = from_state.apps.get_model(app_label, self.name)._meta.db_table
+        editor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_org_id_key UNIQUE (organisation_id, id)")
+
+    def describe(self) -> str:
+        return f"Nothing refers to {self.name}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"leaf_{self.name.lower()}"

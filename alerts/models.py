@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, User
-from accounts.tenancy import TenantKey, TenantModel
+from accounts.tenancy import TenantKey, TenantModel, TenantPart
 from deals.models import Deal
 
 
@@ -50,7 +50,7 @@ def _snoozes_of_alert() -> "models.QuerySet[Snooze]":
     )
 
 
-class Alert(TenantModel):
+class Alert(TenantPart):
     """A rule that fires, or fired, on a deal. Written by `alerts.engine` alone.
 
     `holds_since` is computed from today's facts; `opened_at` is when Vigie first saw it; `evidence` holds stable facts
@@ -93,10 +93,12 @@ class Alert(TenantModel):
         return f"{self.kind} {self.subject}".strip()
 
 
-class Pending(TenantModel):
+class Pending(TenantPart):
     """A deal that needs evaluation: many changes are one row, the generation tells whether one came meanwhile."""
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="pending", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="pending", db_index=False, db_constraint=False
+    )
     deal = TenantKey(Deal, related_name="+", db_index=False)
     generation = models.BigIntegerField(default=1)
 
@@ -126,13 +128,15 @@ class ParkedQuerySet(models.QuerySet["Parked"]):
         return named.order_by("parked_at", "pk")[:10]
 
 
-class Parked(TenantModel):
+class Parked(TenantPart):
     """A deal that makes the evaluation fail: left out, so that the others are evaluated, and told to the admin.
 
     It is tried again when it changes and by every run. `error`: what the database said last, for the operator.
     """
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="parked", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="parked", db_index=False, db_constraint=False
+    )
     deal = TenantKey(Deal, related_name="+", db_index=False)
     error = models.CharField(max_length=500)
     attempts = models.IntegerField(default=1)
@@ -189,10 +193,12 @@ class SavedView(TenantModel):
         return self.name
 
 
-class StartView(TenantModel):
+class StartView(TenantPart):
     """The saved view with which a member's deal list opens, their own or a shared one."""
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="start_views", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="start_views", db_index=False, db_constraint=False
+    )
     user = models.ForeignKey(User, models.CASCADE, related_name="+")
     view = TenantKey(SavedView, related_name="+", db_index=False)
 
@@ -200,7 +206,7 @@ class StartView(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organisation", "user"], name="start_view_one")]
 
 
-class Snooze(TenantModel):
+class Snooze(TenantPart):
     """An alert that people do not want to see on one deal for now; the rule goes on being evaluated.
 
     Until the morning of `until_on`, or until the deal changes from what it was (`state`), or for good when it is muted
@@ -229,7 +235,7 @@ class Snooze(TenantModel):
         ]
 
 
-class Feedback(TenantModel):
+class Feedback(TenantPart):
     """Whether somebody found an alert useful or a false alarm; one opinion a person and alert, the last one counts."""
 
     alert = TenantKey(Alert, related_name="feedback", db_index=False)

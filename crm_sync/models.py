@@ -5,12 +5,12 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, User
-from accounts.tenancy import TenantKey, TenantModel
+from accounts.tenancy import TenantKey, TenantModel, TenantPart
 from crm_sync.providers.pipedrive.types import suggested
 from deals.models import Source
 
 
-class Connection(TenantModel):
+class Connection(TenantPart):
     """The key to one CRM account. Disconnecting empties the token; the source and its rows stay."""
 
     class State(models.TextChoices):
@@ -25,7 +25,9 @@ class Connection(TenantModel):
         TOKEN = "token", _("by token")
         OAUTH = "oauth", _("by signing in")
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="connections", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="connections", db_index=False, db_constraint=False
+    )
     source = TenantKey(Source, related_name="connections", db_index=False)
     provider = models.CharField(max_length=20)
     token = models.TextField(blank=True)  # encrypted (crm_sync.vault)
@@ -51,7 +53,7 @@ class Connection(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organisation", "source"], name="connection_source_unique")]
 
 
-class ActivityType(TenantModel):
+class ActivityType(TenantPart):
     """A type of a Pipedrive account's activities, and what these are; one that the CRM deactivated keeps it.
 
     Vigie knows that of the types that every account has; of the others an admin says so. `found_at`: when it was first
@@ -88,7 +90,7 @@ class ActivityType(TenantModel):
         return self.name
 
 
-class Reapplication(TenantModel):
+class Reapplication(TenantPart):
     """A change of the mapping on its way to what is stored (crm_sync.reapplying); at most one unfinished a connection.
 
     `types`: activities become what their types are now. `domains`: who took part by an address in one of these is
@@ -139,7 +141,7 @@ class OAuthState(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organisation", "state"], name="oauth_state_unique")]
 
 
-class SyncRun(TenantModel):
+class SyncRun(TenantPart):
     """One reading of a CRM up to `until`; each of its streams says since when.
 
     At most one is unfinished per connection. A run that met trouble waits until `retry_at` and goes on where it stood.
@@ -169,7 +171,7 @@ class SyncRun(TenantModel):
         indexes = [models.Index(fields=["organisation", "connection", "-started_at"], name="sync_run_latest")]
 
 
-class StreamProgress(TenantModel):
+class StreamProgress(TenantPart):
     """How far a run has come in one stream. The cursor moves in the transaction of the rows that it covers.
 
     `since` is NULL where the stream is read whole, else where its last reading ended, less an overlap.
@@ -191,7 +193,7 @@ class StreamProgress(TenantModel):
         ordering = ["position"]
 
 
-class DetailProgress(TenantModel):
+class DetailProgress(TenantPart):
     """How far the reading of single deals has come (crm_sync.details), one row for each `Detail` of the provider.
 
     `records`: deals read so far. `refused`: deals in a row that the CRM would not let us read. `left_out`: the access
@@ -213,7 +215,7 @@ class DetailProgress(TenantModel):
         ]
 
 
-class Reconciliation(TenantModel):
+class Reconciliation(TenantPart):
     """One comparison of a stream with all that the CRM holds of it (crm_sync.reconcile).
 
     `key`: the organisation's local date, so that each day has one, or what else asked for it. `cursor` as in
@@ -268,7 +270,7 @@ class Reconciliation(TenantModel):
         ]
 
 
-class Compared(TenantModel):
+class Compared(TenantPart):
     """An id of the CRM while its stream is compared; afterwards one that differs, until that is repaired."""
 
     class Difference(models.TextChoices):
@@ -288,7 +290,7 @@ class Compared(TenantModel):
         ]
 
 
-class WebhookFeed(TenantModel):
+class WebhookFeed(TenantPart):
     """How a connection learns of changes: by webhooks, or, where `polled` says why not, by asking every five minutes.
 
     `secret` opens the address and the Basic authentication of its webhooks. While `retry_at` lies ahead, what came in
@@ -328,7 +330,7 @@ class WebhookRoute(models.Model):
         constraints = [models.UniqueConstraint(fields=["organisation", "connection"], name="webhook_route_unique")]
 
 
-class WebhookEvent(TenantModel):
+class WebhookEvent(TenantPart):
     """A change that a CRM told: which object, not what (crm_sync.webhook_events). Kept for fourteen days.
 
     `retry_at` is when the next worker may take it: NULL at once, later when one has it or had it in vain. After

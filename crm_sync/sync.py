@@ -351,11 +351,14 @@ class Reader:
         if run is None:
             return False
         if not streams:
+            source = run.connection.source
             with tenant(self.organisation_id):
-                if _is_first(run) and settling.settle(run.connection.source, Clock.of(run.organisation)):
-                    return True
-                _finish(run)
-                return False
+                waiting = settling.waiting(source) if _is_first(run) else []
+                if not waiting:
+                    _finish(run)
+                    return False
+            settling.settle(source, waiting, Clock.of(run.organisation))
+            return True
         progress = streams[0]
         try:
             provider = self._reach(run.connection)
@@ -376,11 +379,11 @@ class Reader:
         return True
 
     def _count(self, batch: Batch) -> None:
-        """Look at the tables again whenever there are twice as many of what makes them grow."""
+        """Look at the tables again whenever there are four times as many of what makes them grow."""
         for kind, tables in GROWING.items():
             before = self._counts[kind]
             self._counts[kind] += len(getattr(batch, kind))
-            if self._counts[kind] // STATISTICS and self._counts[kind].bit_length() > before.bit_length():
+            if self._counts[kind] // STATISTICS and self._counts[kind].bit_length() // 2 > before.bit_length() // 2:
                 _refresh_statistics(tables, rows=3_000)
 
     def _fail(self, run: SyncRun, progress: StreamProgress, error: Exception) -> bool:

@@ -62,5 +62,5 @@ def load_lines(cursor: CursorWrapper, name: str, columns: dict[str, str], lines:
     told = list(lines)
     if text := "".join(told):  # most of a page's tables are empty, and what joins an empty one needs no statistics
         cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO(text))
-        if len(told) > FEW:
-            cursor.execute(f"ANALYZE {name}")
+        if len(told) > FEW:  # how many there are, and how they are spread over what they are joined by
+            cursor.execute(f"ANALYZE {name} ({next(iter(columns))})")

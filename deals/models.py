@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, User
-from accounts.tenancy import TenantKey, TenantModel
+from accounts.tenancy import TenantKey, TenantModel, TenantPart
 from deals.querysets import DealQuerySet
 from deals.seniority import Level
 
@@ -37,7 +37,7 @@ class Source(TenantModel):
         ]
 
 
-class Mirrored(TenantModel):
+class Mirrored(TenantPart):
     """A row that a CRM owns."""
 
     source = TenantKey(Source, related_name="+", db_index=False)
@@ -72,7 +72,9 @@ class ExchangeRate(TenantModel):
 class Colleague(Mirrored):
     """A user or owner of the CRM, archived ones too."""
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="colleagues", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="colleagues", db_index=False, db_constraint=False
+    )
     name = models.TextField()
     email = models.TextField(blank=True)
     active = models.BooleanField(default=True)
@@ -98,7 +100,7 @@ class OwnDomains(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organisation"], name="own_domains_once")]
 
 
-class OwnerLink(TenantModel):
+class OwnerLink(TenantPart):
     """Whom an admin says a CRM user is; nobody when `user` is None. Without a row they are found by e-mail address."""
 
     colleague = TenantKey(Colleague, related_name="links", db_index=False)
@@ -128,7 +130,7 @@ class Team(TenantModel):
         return self.name
 
 
-class TeamMember(TenantModel):
+class TeamMember(TenantPart):
     team = TenantKey(Team, related_name="members", db_index=False)
     colleague = TenantKey(Colleague, related_name="memberships")
 
@@ -163,7 +165,7 @@ class Stage(Mirrored):
         return self.name
 
 
-class Role(TenantModel):
+class Role(TenantPart):
     """A contact role as the CRM offers it. `key` is its name without case, accents and punctuation.
 
     `refs`: what it is there (`RoleRecord.ref`); two things of one name, a label and a buying role, are one role.
@@ -183,7 +185,9 @@ class Role(TenantModel):
 
 
 class Company(Mirrored):
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="companies", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="companies", db_index=False, db_constraint=False
+    )
     name = models.TextField()
     updated_at = models.DateTimeField()
     deleted = models.BooleanField(default=False)
@@ -195,13 +199,15 @@ class Company(Mirrored):
         return self.name
 
 
-class Person(TenantModel):
+class Person(TenantPart):
     """A human outside the organisation: all contacts that share an address, or an address unknown to the CRM.
 
     `level` is the highest of the contacts' titles; NULL means that none of them has a title. `roles` is the union.
     """
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="people", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="people", db_index=False, db_constraint=False
+    )
     source = TenantKey(Source, related_name="+", db_index=False)
     name = models.TextField(blank=True)
     job_title = models.TextField(blank=True)
@@ -234,7 +240,7 @@ class TitleCorrection(TenantModel):
         return self.title
 
 
-class PersonAddress(TenantModel):
+class PersonAddress(TenantPart):
     """An address and whose it is. A table and not an array: under row level security no array index is used."""
 
     source = TenantKey(Source, related_name="+", db_index=False)
@@ -381,7 +387,7 @@ class Deal(Mirrored):
         return self.title
 
 
-class DealContact(TenantModel):
+class DealContact(TenantPart):
     """A contact that the CRM associates with the deal; `roles` holds keys given on this deal only.
 
     `participant`: in the deal's own list of participants (Pipedrive), which is read after the deal.
@@ -407,7 +413,9 @@ class DealContact(TenantModel):
 class Activity(Mirrored):
     """A call, e-mail, message or meeting. Meaning of the times and of `state`: `deals.records`."""
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="activities", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="activities", db_index=False, db_constraint=False
+    )
     kind = models.CharField(max_length=10)
     type_ref = models.TextField(blank=True, default="", db_default="")  # `ActivityRecord.type`
     state = models.CharField(max_length=12)
@@ -432,10 +440,12 @@ class Activity(Mirrored):
         return self.subject
 
 
-class DealActivity(TenantModel):
+class DealActivity(TenantPart):
     """An activity on one of its deals, with the moment that places it: what a scan of the history reads."""
 
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="deal_activities", db_index=False)
+    organisation = models.ForeignKey(
+        Organisation, models.CASCADE, related_name="deal_activities", db_index=False, db_constraint=False
+    )
     deal = TenantKey(Deal, null=True, related_name="deal_activities", db_index=False)
     deal_ref = models.TextField()
     activity = TenantKey(Activity, related_name="deal_activities", db_index=False)
@@ -453,7 +463,7 @@ class DealActivity(TenantModel):
         ]
 
 
-class Participant(TenantModel):
+class Participant(TenantPart):
     """One recorded party of an activity; `person` is NULL for a colleague."""
 
     activity = TenantKey(Activity, related_name="participants", db_index=False)
@@ -479,7 +489,7 @@ class Participant(TenantModel):
         ]
 
 
-class DealPerson(TenantModel):
+class DealPerson(TenantPart):
     """Who was engaged on a deal: derived, one row per deal and person."""
 
     deal = TenantKey(Deal, related_name="people", db_index=False)
@@ -494,7 +504,7 @@ class DealPerson(TenantModel):
         indexes = [models.Index(fields=["organisation", "person"], name="deal_person_person")]
 
 
-class FieldChange(TenantModel):
+class FieldChange(TenantPart):
     """A change of stage, amount, close date, status or owner; `old` and `new` are text.
 
     As seen between two reads, but for the owner until the CRM's own history replaces it (deals.details).

@@ -3,11 +3,13 @@
 A deal that waits for it has no `created_on`, which every settled deal has (docs/adr/0021).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
+from accounts.tenancy import tenant
 from deals import rates, search, summaries
 from deals.clock import Clock
 from deals.models import Deal, Source
@@ -27,13 +29,33 @@ def unsettle(cursor: CursorWrapper, source: Source, deals: Collection[int], comp
     )
 
 
-def settle(source: Source, clock: Clock) -> bool:
-    """Settle the next deals that wait, and say whether there may be more. In the caller's transaction."""
-    waiting = Deal.objects.filter(organisation=source.organisation_id, source=source, created_on=None)
-    deals = list(waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    with connection.cursor() as cursor:
-        rates.keep_still(cursor, source.organisation_id)
-        rates.convert(cursor, source.organisation_id, deals, clock)
-        search.rebuild(cursor, source.organisation_id, deals)
-    summaries.rebuild(source.organisation_id, deals, clock)
-    return bool(deals)
+def waiting(source: Source) -> list[int]:
+    """The next deals that wait, for one call of `settle`. One statement."""
+    deals = Deal.objects.filter(organisation=source.organisation_id, source=source, created_on=None)
+    return list(deals.order_by("pk").values_list("pk", flat=True)[: 2 * AT_ONCE])
+
+
+def settle(source: Source, deals: Sequence[int], clock: Clock) -> None:
+    """Settle what `waiting` found, in transactions of its own: those that are too many for one in two at a time."""
+    middle = len(deals) if len(deals) <= AT_ONCE else (len(deals) + 1) // 2
+    with ThreadPoolExecutor(1, thread_name_prefix="settling") as pool:
+        beside = pool.submit(_settle_beside, source, deals[middle:], clock) if deals[middle:] else None
+        _settle(source, deals[:middle], clock)
+        if beside:  # nobody waits for the other in a transaction: a third who changes the rates may be between the two
+            beside.result()
+
+
+def _settle_beside(source: Source, deals: Sequence[int], clock: Clock) -> None:
+    try:
+        _settle(source, deals, clock)
+    finally:
+        connection.close()  # this thread's
+
+
+def _settle(source: Source, deals: Sequence[int], clock: Clock) -> None:
+    with tenant(source.organisation_id):
+        with connection.cursor() as cursor:
+            rates.keep_still(cursor, source.organisation_id)
+            rates.convert(cursor, source.organisation_id, deals, clock)
+            search.rebuild(cursor, source.organisation_id, deals)
+        summaries.rebuild(source.organisation_id, deals, clock)

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Organisation, User
-from accounts.tenancy import TenantKey, TenantModel
+from accounts.tenancy import TenantKey, TenantModel, TenantPart
 from deals.models import Deal, Team
 
 
@@ -58,7 +58,7 @@ class Review(TenantModel):
         indexes = [models.Index(fields=["organisation", "team", "began_at"], name="review_history")]
 
 
-class ReviewedDeal(TenantModel):
+class ReviewedDeal(TenantPart):
     """A deal that was looked at in a review."""
 
     review = TenantKey(Review, related_name="deals", db_index=False)
@@ -70,7 +70,7 @@ class ReviewedDeal(TenantModel):
         constraints = [models.UniqueConstraint(fields=["organisation", "review", "deal"], name="reviewed_deal_once")]
 
 
-class Note(TenantModel):
+class Note(TenantPart):
     """What was said of a deal in a review, at most 5,000 characters (workplace.review)."""
 
     deal = TenantKey(Deal, related_name="notes", db_index=False)

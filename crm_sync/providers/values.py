@@ -18,6 +18,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # older than any version of a record w
 
 def text(value: Any, limit: int = MAX_TEXT) -> str:
     """Trimmed, cut at `limit`, without what PostgreSQL cannot hold (NUL, lone surrogates)."""
+    if value is None:
+        return ""
     if type(value) is str and len(value) <= limit and value.isascii() and "\0" not in value:  # nearly all, so quickly
         return value.strip()
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):

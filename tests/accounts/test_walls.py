@@ -8,7 +8,7 @@ from django.db import IntegrityError, ProgrammingError, connection, models, tran
 from django.utils import timezone
 
 from accounts.models import Organisation, User
-from accounts.tenancy import UNWALLED, TenantModel, is_tenant_key, tenant
+from accounts.tenancy import UNWALLED, TenantModel, TenantPart, is_tenant_key, tenant
 from alerts import queue
 from alerts.models import Alert, Feedback, Parked, Run, SavedView, Snooze, StartView
 from crm_sync.models import (
@@ -260,6 +260,28 @@ def test_keys_between_tenant_tables_are_tenant_keys():
         if isinstance(f, models.ForeignKey) and f.related_model in TABLES and not is_tenant_key(f)
     }
     assert plain == set()
+
+
+@pytest.mark.django_db
+def test_every_row_has_a_key_that_says_that_its_organisation_exists():
+    """A plain one, or one to what it cannot be without, which has such a key in turn."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND array_length(conkey, 1) = 1 "
+            "AND confrelid = 'accounts_organisation'::regclass"
+        )
+        plain = {table for (table,) in cursor.fetchall()}
+    for model in TABLES:
+        belongs = any(is_tenant_key(f) and not f.null for f in model._meta.local_fields)
+        assert (issubclass(model, TenantPart), model._meta.db_table in plain) == (belongs, not belongs), model
+
+
+@pytest.mark.django_db
+def test_what_keys_point_to_has_an_index_for_it_and_nothing_else():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT conrelid::regclass::text FROM pg_constraint WHERE conname LIKE '%_org_id_key'")
+        targets = {table for (table,) in cursor.fetchall()}
+    assert targets == {field.related_model._meta.db_table for _model, field in KEYS.values()}
 
 
 # ---- The context

@@ -1,12 +1,14 @@
 """A first synchronisation in portions: the rows of one page by page, nothing lost by whatever ends it in the middle."""
 
 import html
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.db import connection as database
 from django.test import override_settings
 
@@ -14,7 +16,7 @@ from accounts.models import Organisation
 from accounts.tenancy import tenant
 from crm_sync import bulk, sync
 from crm_sync.models import Connection, SyncRun
-from deals import people
+from deals import people, settling, summaries
 from deals.clock import Clock
 from deals.models import Activity, Contact, Deal, DealPerson, Participant, Person, Source
 from deals.upsert import upsert
@@ -137,6 +139,37 @@ def test_portions_end_as_page_by_page_even_when_webhooks_settle_some_deals_meanw
     assert oracle.differences(connection.organisation, sandbox, crm) == []
     found = derived(connection.organisation)
     assert all(found.values())
+    with tenant(connection.organisation_id):
+        other = page_by_page(connection)
+    assert found == derived(other)
+
+
+@both
+def test_two_sessions_settle_many_deals_and_one_that_fails_is_made_up_for(
+    server: Sandbox, transactional_db: None, crm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reset()
+    monkeypatch.setattr(settling, "AT_ONCE", 12)
+    sessions, rebuild = [], summaries.rebuild
+
+    def rebuild_unless_second(organisation: int, deals: Any, clock: Clock) -> None:
+        sessions.append((threading.current_thread(), len(deals)))
+        if len(sessions) < 3 and threading.current_thread() is not threading.main_thread():
+            raise OperationalError("the session has ended")
+        rebuild(organisation, deals, clock)
+
+    monkeypatch.setattr(settling.summaries, "rebuild", rebuild_unless_second)
+    connection = connect(crm)
+    with pytest.raises(OperationalError):
+        synchronise(connection)
+    with tenant(connection.organisation_id):
+        assert Deal.objects.exclude(created_on=None).count() == 12
+        assert not run_of(connection).finished_at
+    synchronise(connection)
+    assert run_of(connection).finished_at
+    assert len({thread for thread, _ in sessions}) > 2
+    assert max(count for _, count in sessions) == 12
+    found = derived(connection.organisation)
     with tenant(connection.organisation_id):
         other = page_by_page(connection)
     assert found == derived(other)

@@ -3,10 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from crm_sync.providers.values import (
     EPOCH,
@@ -73,8 +72,7 @@ SUBJECTS = {"calls": "hs_call_title", "meetings": "hs_meeting_title", "emails": 
 KINDS: dict[str, Kind] = {"calls": "call", "emails": "email", "meetings": "meeting", "communications": "message"}
 
 
-@dataclass(frozen=True, slots=True)
-class Association:
+class Association(NamedTuple):
     """The other object's id; whether it is the primary one; the labels that the account itself defined."""
 
     to: str
@@ -88,22 +86,24 @@ def associations(results: Sequence[Json]) -> dict[str, list[Association]]:
     for result in results:
         origin = result.get("from")
         source = identifier(origin.get("id")) if isinstance(origin, dict) else None
+        if source is None:
+            continue
+        others = found.setdefault(source, [])
         for to in items(result.get("to")):
-            target = identifier(to.get("toObjectId"))
-            if source and target:
-                types = to.get("associationTypes")
-                # Most types are HubSpot's own without a label.
-                labelled = [
-                    kind
-                    for kind in (types if isinstance(types, list) else ())
-                    if isinstance(kind, dict) and kind.get("label")
-                ]
-                primary = any(is_own(kind) and kind["label"] == "Primary" for kind in labelled)
-                labels = unique(text(kind["label"], 200) for kind in labelled if not is_own(kind)) if labelled else ()
-                found.setdefault(source, []).append(Association(target, primary, labels))
+            if target := identifier(to.get("toObjectId")):
+                others.append(Association(target, *_labels(to.get("associationTypes"))))
     for others in found.values():
         others.sort(key=lambda other: not other.primary)
-    return found
+    return {source: others for source, others in found.items() if others}
+
+
+def _labels(types: Any) -> tuple[bool, tuple[str, ...]]:
+    """Whether it is the primary one, and the account's own labels. Most types are HubSpot's own without a label."""
+    labelled = [kind for kind in items(types) if kind.get("label")]
+    if not labelled:
+        return False, ()
+    own = [kind["label"] for kind in labelled if is_own(kind)]
+    return "Primary" in own, unique(text(kind["label"], 200) for kind in labelled if not is_own(kind))
 
 
 def is_own(association_type: Json) -> bool:
@@ -318,10 +318,13 @@ def _unaddressed(properties: Json, contacts: Sequence[Association]) -> list[Part
     return [ParticipantRecord("from" if incoming else "to", contact=other.to) for other in contacts]
 
 
+_DECODER = json.JSONDecoder(parse_float=Decimal)
+
+
 def _headers(value: Any) -> Json:
     """JSON inside of a JSON string; other integrations write what they please."""
     try:
-        found = json.loads(value, parse_float=Decimal) if isinstance(value, str) else None
+        found = _DECODER.decode(value) if isinstance(value, str) else None
     except (ValueError, ArithmeticError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
