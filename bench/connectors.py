@@ -31,11 +31,12 @@ def public_connectors(data: Dataset) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
         try:
             assert sandbox.stdout is not None
-            url = f"{sandbox.stdout.readline().split()[-1]}/pipedrive"
+            address = sandbox.stdout.readline().split()[-1]
+            url = f"{address}/pipedrive"
             found = {name: figures for name in CONNECTORS if (figures := measure(name, url))}
             if not found:
                 return
-            environ = os.environ | {"PIPEDRIVE_API_URL": url}
+            environ = os.environ | {"PIPEDRIVE_API_URL": url, "SANDBOX": address}
             child = [sys.executable, "-m", "bench.sync", "pipedrive"]
             done = subprocess.run(child, env=environ, stdout=subprocess.PIPE, text=True, check=True)
             ours = json.loads(done.stdout.splitlines()[-1])
