@@ -35,7 +35,7 @@ class TenantPart(TenantModel):
     """A row that belongs to another row of its organisation, by a `TenantKey` that is never empty.
 
     That key says that the organisation exists. A plain one beside it would say so once more, for every row that is
-    written: a tenth of the time of a first synchronisation.
+    written: a twentieth of the time of a first synchronisation.
     """
 
     organisation = models.ForeignKey(

@@ -445,6 +445,12 @@ def test_next_and_previous_follow_the_list_from_which_one_came(world: World, sor
         assert walk(world, title, f"sort={sort}") == {rel: each for rel, each in beside.items() if each}
 
 
+@pytest.mark.parametrize("nothing", ["view=mine", "team=999", "owner=999", "q=zzz", "stage=999&sort=close"])
+def test_a_list_without_deals_leads_nowhere(world: World, nothing: str) -> None:
+    three(world)
+    assert walk(world, "Middle", nothing) == {}
+
+
 def test_filters_of_the_list_count_and_the_way_back_leads_to_it(world: World) -> None:
     three(world)
     assert walk(world, "Middle", "alert=amount_empty&sort=-amount") == {"next": "None"}

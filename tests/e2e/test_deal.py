@@ -13,7 +13,6 @@ from tests.pages import world_now
 from tests.world import World
 
 ROLE = "rep"
-FORGIVEN = " 500"
 PEOPLE = {
     "zoe": "CEO",
     "yan": "VP Sales",
@@ -171,18 +170,6 @@ def test_nothing_moves_when_the_timeline_comes(open_page: Any, world: World, wid
     expect(page.locator(".power")).to_be_attached()
     page.wait_for_timeout(300)
     assert page.evaluate("window.shift ?? 0") < 0.02
-
-
-def test_a_timeline_that_does_not_come_is_told_with_a_way_to_have_it(open_page: Any, world: World) -> None:
-    page = open_page("/deals/?q=nothing")
-    page.route("**/details/**", lambda route: route.fulfill(status=500))
-    page.goto(page.url.partition("/deals/")[0] + deal(world))
-    expect(page.get_by_text("The timeline and the people could not be loaded.")).to_be_visible()
-    expect(page.locator("article.alert").first).to_be_visible()
-    expect(page.get_by_text("Loading")).to_be_hidden()
-    expect_no_violations(page, "without its timeline")
-    page.get_by_role("link", name="Try again").click()
-    expect(page.locator(".timeline li").first).to_be_visible()
 
 
 def test_names_in_the_power_map_do_not_touch(open_page: Any, world: World) -> None:
