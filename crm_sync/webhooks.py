@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 BATCH = 500  # events claimed at once
 TOGETHER = 100  # objects written in one transaction: those of one request
 ATTEMPTS = 5
-LEASE = 60  # seconds: longer than a batch takes, even when the CRM is slow
+LEASE = 30  # seconds after which what a worker died with is taken again; while it lives, it alone has the conversation
 RETRY = (LEASE, 60, 120, 300, 600)  # seconds until the next attempt; the same after the CRM's first, second, … failure
 PATIENCE = 5  # seconds to wait for another conversation with the CRM
 KEEP = timedelta(days=14)
