@@ -32,7 +32,8 @@ def test_a_killed_worker_loses_nothing_on_the_way_from_the_crm_to_the_alert(tmp_
             return not SyncRun.objects.filter(finished_at=None).exists() and not Pending.objects.exists()
 
     with (
-        Sandbox.run(tmp_path, deals=300) as sandbox,
+        # As slow as CRMs are: what follows the first portion takes longer to read than the worker to kill.
+        Sandbox.run(tmp_path, "--delay=100", deals=300) as sandbox,
         override_settings(PIPEDRIVE_API_URL=f"{sandbox.url}/pipedrive", HUBSPOT_API_URL=f"{sandbox.url}/hubspot"),
         worker(tmp_path).running() as process,
     ):
